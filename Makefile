@@ -1,0 +1,32 @@
+# Two commands do it all on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test check bench clean venv
+
+demo: venv              ## the main job on a simulated Gerrit and Jenkins, in under a minute
+	@$(BIN)/ci-gate demo
+
+test: venv check        ## everything: linters, types, floors, unit, protocol and end-to-end tests
+	@PYTHON="$(BIN)/python" scripts/system-packages gearmand sshd
+	@$(BIN)/pytest -n 2 --dist loadgroup
+
+check: venv             ## ruff, mypy --strict and the floors
+	@$(BIN)/ruff check ci_gate tests bench
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: venv             ## measure what the README claims; writes bench/results.md
+	@PYTHON="$(BIN)/python" scripts/system-packages gearmand
+	@$(BIN)/python -m bench
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml scripts/make-venv
+	@PYTHON="$(PYTHON)" scripts/make-venv $(VENV)
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist

@@ -1,0 +1,1 @@
+"""Text to ``Settings`` and ``Layout``, with problems that name file, line and column."""

@@ -1,0 +1,148 @@
+"""The service's settings as values, every default filled in (``spec/ci-conf.md``, ``additions.md``).
+
+``read_settings.py`` makes them from a file; adapters take the part that is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class GerritSettings:
+    """One Gerrit connection. Times are seconds; ``host_key_check`` is yes, accept-new or no."""
+
+    name: str
+    server: str
+    user: str
+    port: int = 29418
+    sshkey: Path | None = None
+    baseurl: str = ""
+    keepalive_s: int = 60
+    strip_branch_ref: bool = False
+    password: str | None = field(default=None, repr=False)
+    http_user: str | None = None
+    known_hosts: Path | None = None
+    accepted_hosts: Path | None = None  # state_dir/known_hosts: keys accepted for the first time
+    host_key_check: str = "accept-new"
+    event_delay_s: float = 10.0
+    stream_timeout_s: float = 180.0
+    max_ssh_channels: int = 4
+    reconcile_interval_s: float = 300.0
+
+    def project_url(self, project: str) -> str:
+        """Where to clone and fetch a project from."""
+        return f"ssh://{self.user}@{self.server}:{self.port}/{project}"
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpSettings:
+    name: str
+    server: str = "localhost"
+    port: int = 25
+    default_from: str = "zuul"
+    default_to: str = "zuul"
+
+
+@dataclass(frozen=True, slots=True)
+class SqlSettings:
+    name: str
+    dburi: str = field(repr=False)
+
+
+Connection = GerritSettings | SmtpSettings | SqlSettings
+
+
+@dataclass(frozen=True, slots=True)
+class GearmanSettings:
+    """Where builds go. ``server`` is one host."""
+
+    server: str = "127.0.0.1"
+    port: int = 4730
+    check_job_registration: bool = True
+    admin_functions: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GearmanServerSettings:
+    """The built-in job server; it listens on ``[gearman] port``. Empty address: all addresses."""
+
+    start: bool = False
+    listen_address: str = ""
+    log_config: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """``prefix`` is the path below which a front end mounts everything."""
+
+    listen_address: str = "0.0.0.0"  # noqa: S104 - the inherited default: remote workers fetch refs here
+    port: int = 8001
+    status_expiry_s: int = 1
+    token_file: Path | None = None
+    prefix: str = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class MergerSettings:
+    """``embedded`` False: only remote mergers. ``zuul_url`` goes into builds unchanged as ``ZUUL_URL``."""
+
+    git_dir: Path = Path("/var/lib/zuul/git")
+    git_user_email: str | None = None
+    git_user_name: str | None = None
+    zuul_url: str | None = None
+    embedded: bool = True
+    ref_retention_s: float = 14 * 86400.0
+    log_config: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerSettings:
+    """The keys of ``[zuul]`` that decide or shape what is reported. Times are seconds."""
+
+    report_times: bool = True
+    status_url: str | None = None
+    url_pattern: str | None = None
+    job_name_in_report: bool = False
+    noop_joins_queues: bool = False
+    reject_requires_votes: bool = False
+    report_without_jobs: bool = False
+    depends_on_urls: bool = False
+    report_cycles: bool = False
+    replication_timeout_s: float = 300.0
+    replication_retry_interval_s: float = 5.0
+    shadow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """None: a SQLite file in ``state_dir``."""
+
+    dburi: str | None = field(default=None, repr=False)
+    retention_days: int = 14
+    history_days: int = 365
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A whole configuration file. ``connections`` by name."""
+
+    path: Path
+    layout_config: Path
+    state_dir: Path = Path("/var/lib/zuul")
+    log_config: Path | None = None
+    pidfile: Path = Path("/var/run/zuul/zuul.pid")
+    connections: Mapping[str, Connection] = field(default_factory=dict)
+    gearman: GearmanSettings = field(default_factory=GearmanSettings)
+    gearman_server: GearmanServerSettings = field(default_factory=GearmanServerSettings)
+    web: WebSettings = field(default_factory=WebSettings)
+    merger: MergerSettings = field(default_factory=MergerSettings)
+    scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    swift: Mapping[str, str] | None = field(default=None, repr=False)
+
+    @property
+    def gerrits(self) -> tuple[GerritSettings, ...]:
+        return tuple(each for each in self.connections.values() if isinstance(each, GerritSettings))

@@ -1,0 +1,1 @@
+"""Frozen values that every floor talks in. Standard library only; no I/O, no clock."""

@@ -1,0 +1,84 @@
+"""What a merger is asked for and what it answers (``spec/merger.md`` 2 and 8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class MergeMode(StrEnum):
+    """How a project's changes are merged, as the layout spells it."""
+
+    MERGE = "merge"
+    MERGE_RESOLVE = "merge-resolve"
+    CHERRY_PICK = "cherry-pick"
+
+
+class MergeOutcome(StrEnum):
+    """Only ``CONFLICT`` may be told to the author as a merge failure."""
+
+    MERGED = "merged"
+    CONFLICT = "conflict"
+    MISSING_REF = "missing-ref"
+    MISSING_BRANCH = "missing-branch"
+    FETCH = "fetch"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class MergeRequest:
+    """Merge one change onto the state of the build set ahead, or onto its branch's tip.
+
+    ``ref`` is the build set's name (``Z`` and 32 hex digits): the result is published as
+    ``refs/zuul/BRANCH/REF``. ``ahead`` is the name of the build set that this one stands on. ``made_at`` (seconds
+    since the epoch) dates the merge commits, so that a repeated request makes the same ones.
+    """
+
+    ref: str
+    connection: str
+    project: str
+    branch: str
+    refspec: str
+    number: str
+    patchset: str
+    mode: MergeMode
+    made_at: float
+    ahead: str | None = None
+    revision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRequest:
+    """Bring the merger's copy of a project up to date, for builds of refs and timers.
+
+    ``name`` is the build set's, so that the answer finds it.
+    """
+
+    name: str
+    connection: str
+    project: str
+
+
+@dataclass(frozen=True, slots=True)
+class BaseCommit:
+    """The tip of a branch that a chain was started on."""
+
+    project: str
+    branch: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class MergeAnswer:
+    """``url`` is the base under which this merger serves its repositories (``ZUUL_URL``).
+
+    ``paths`` are the conflicting files; ``detail`` says for the operator what went wrong.
+    """
+
+    ref: str
+    outcome: MergeOutcome
+    commit: str | None = None
+    url: str | None = None
+    bases: tuple[BaseCommit, ...] = ()
+    paths: tuple[str, ...] = ()
+    detail: str = ""
