@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ci_gate.model.options import SchedulerSettings as SchedulerSettings  # noqa: PLC0414 - part of Settings
+
 
 @dataclass(frozen=True, slots=True)
 class GerritSettings:
@@ -96,24 +98,6 @@ class MergerSettings:
     embedded: bool = True
     ref_retention_s: float = 14 * 86400.0
     log_config: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SchedulerSettings:
-    """The keys of ``[zuul]`` that decide or shape what is reported. Times are seconds."""
-
-    report_times: bool = True
-    status_url: str | None = None
-    url_pattern: str | None = None
-    job_name_in_report: bool = False
-    noop_joins_queues: bool = False
-    reject_requires_votes: bool = False
-    report_without_jobs: bool = False
-    depends_on_urls: bool = False
-    report_cycles: bool = False
-    replication_timeout_s: float = 300.0
-    replication_retry_interval_s: float = 5.0
-    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,12 @@ from ci_gate.model.layout import Job
 
 @dataclass(frozen=True, slots=True)
 class BuildView:
-    """One build. Times are seconds since the epoch, None while they have not come; ``estimate_s`` is seconds."""
+    """One build. Times are seconds since the epoch, None while they have not come; ``estimate_s`` is seconds.
 
-    uuid: str
+    ``uuid`` is None for a job that was skipped: nothing was ever launched.
+    """
+
+    uuid: str | None
     job: str
     result: str | None = None
     number: int | None = None

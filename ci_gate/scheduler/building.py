@@ -1,0 +1,291 @@
+"""Build sets: merging for testing, launching, results, cancelling (scheduler.md 8 to 10)."""
+
+from __future__ import annotations
+
+from ci_gate.model.build import SUCCESS, BuildEnd, BuildRequest, BuildUpdate
+from ci_gate.model.change import Change, RefUpdate
+from ci_gate.model.layout import Job
+from ci_gate.model.merge import MergeAnswer, MergeOutcome, MergeRequest, UpdateRequest
+from ci_gate.scheduler.effects import CancelBuild, LaunchBuild, Merge, RecordRunTime, SetTimer, UpdateRepository
+from ci_gate.scheduler.explain import Code
+from ci_gate.scheduler.jobs import all_names, below, tree_of, wanted_now
+from ci_gate.scheduler.parameters import ParameterError, as_texts, build_parameters
+from ci_gate.scheduler.state import Build, BuildSet, Item, MergeState
+from ci_gate.scheduler.step import Step
+from ci_gate.scheduler.views import item_view
+
+NOOP = "noop"
+SKIPPED = "SKIPPED"
+EXCEPTION = "EXCEPTION"
+RETRY_LIMIT = "RETRY_LIMIT"
+CANCELED = "CANCELED"
+
+MERGE_REPEATS = 3
+MERGE_REPEAT_S = 5.0
+
+
+# --- merging ---------------------------------------------------------------------------------------------------
+
+
+def request_merge(step: Step, item: Item) -> None:
+    """Ask for the speculative state that the item's builds will test; for refs and timers, for a fresh copy."""
+    state, build_set = step.state, item.build_set
+    subject = state.subject(item)
+    if build_set.name is None:
+        build_set.name = f"Z{state.identifiers.take()}"
+        build_set.merge_requested_at = step.at
+        state.items_by_build_set[build_set.name] = item
+    build_set.merge_state = MergeState.PENDING
+    build_set.merge_tries += 1
+    precedence = item.pipeline.pipeline.precedence
+    if not isinstance(subject, Change):
+        update = UpdateRequest(build_set.name, subject.key.connection, subject.project)
+        step.emit(UpdateRepository(update, precedence))
+        return
+    project = state.layout.projects[subject.project]
+    request = MergeRequest(
+        ref=build_set.name,
+        connection=subject.key.connection,
+        project=subject.project,
+        branch=subject.branch,
+        refspec=subject.refspec,
+        number=subject.number,
+        patchset=subject.patchset,
+        mode=project.merge_mode,
+        made_at=build_set.merge_requested_at or step.at,
+        ahead=item.item_ahead.build_set.name if item.item_ahead else None,
+        revision=subject.revision,
+    )
+    step.emit(Merge(request, precedence))
+
+
+def merge_answered(step: Step, answer: MergeAnswer) -> None:
+    """Only a conflict is the change's fault; everything else is asked for again first (scheduler.md 8)."""
+    item = step.state.items_by_build_set.get(answer.ref)
+    if item is None or item.build_set.merge_state is not MergeState.PENDING:
+        step.decide(answer.ref, None, Code.UNKNOWN_ANSWER, what="a merge")
+        return
+    build_set, subject = item.build_set, step.state.subject(item)
+    name, pipeline = item.subject_key, item.pipeline.name
+    if answer.outcome is MergeOutcome.MERGED or not isinstance(subject, Change | RefUpdate):
+        build_set.answer, build_set.merge_state = answer, MergeState.COMPLETE
+        step.decide(name, pipeline, Code.MERGED, commit=answer.commit)
+    elif _may_pass(answer.outcome) and build_set.merge_tries <= MERGE_REPEATS:
+        delay = MERGE_REPEAT_S * 2 ** (build_set.merge_tries - 1)
+        step.emit(SetTimer(f"merge:{answer.ref}", step.at + delay))
+        step.decide(name, pipeline, Code.MERGE_REPEATED, tries=build_set.merge_tries + 1, reason=answer.detail)
+    else:
+        build_set.answer, build_set.merge_state = answer, MergeState.COMPLETE
+        step.decide(name, pipeline, Code.NOT_MERGED, outcome=answer.outcome.value, reason=answer.detail)
+        for job in all_names(tree_of(step.state, item)):
+            _skip(step, item, job)
+    step.touch(item)
+
+
+def _may_pass(outcome: MergeOutcome) -> bool:
+    return outcome not in (MergeOutcome.CONFLICT, MergeOutcome.MISSING_BRANCH)
+
+
+def merge_again(step: Step, name: str) -> None:
+    """The timer after a merge that failed for technical reasons has fired."""
+    item = step.state.items_by_build_set.get(name)
+    if item is not None and item.build_set.merge_state is MergeState.PENDING:
+        request_merge(step, item)
+
+
+# --- launching -------------------------------------------------------------------------------------------------
+
+
+def launch_wanted(step: Step, item: Item) -> None:
+    """Launch every job that can be launched now, in tree order. A ``noop`` frees its children at once."""
+    while True:
+        launched = [_launch_if_free(step, item, job) for job in list(wanted_now(step.state, item))]
+        ended_at_once = [build for build in launched if build is not None and build.result is not None]
+        if not any(build.succeeded for build in ended_at_once):
+            return
+
+
+def _launch_if_free(step: Step, item: Item, job: Job) -> Build | None:
+    if job.mutex is not None and not _take_mutex(step, item, job, job.mutex):
+        return None
+    item.view = None
+    return _launch(step, item, job)
+
+
+def _launch(step: Step, item: Item, job: Job) -> Build:
+    build_set = item.build_set
+    launches = build_set.launches.get(job.name, 0)
+    if launches >= max(job.attempts, 1):
+        return _end_at_once(step, item, Build(None, job.name), RETRY_LIMIT)
+    build = Build(step.state.identifiers.take(), job.name, launched_at=step.at)
+    parameters = build_parameters(step.state, item, job, build.uuid or "")
+    if job.parameter_function is not None:
+        answer = step.oracle.edit_parameters(item_view(step.state, item), job, parameters)
+        if answer.error is not None:
+            return _end_at_once(step, item, build, EXCEPTION, answer.error)
+        parameters = answer.parameters
+    try:
+        build.parameters = as_texts(parameters)
+    except ParameterError as problem:
+        return _end_at_once(step, item, build, EXCEPTION, str(problem))
+    if job.name == NOOP:
+        return _end_at_once(step, item, build, SUCCESS)
+    build_set.builds[job.name] = build
+    build_set.launches[job.name] = launches + 1
+    step.state.builds_by_uuid[build.uuid or ""] = (item, build)
+    step.decide(item.subject_key, item.pipeline.name, Code.LAUNCHED, job=job.name, uuid=build.uuid)
+    node = build.parameters.get("ZUUL_NODE")
+    step.emit(
+        LaunchBuild(
+            BuildRequest(build.uuid or "", job.name, build.parameters, item.pipeline.pipeline.precedence, node)
+        )
+    )
+    return build
+
+
+def _end_at_once(step: Step, item: Item, build: Build, result: str, reason: str = "") -> Build:
+    """A job whose result the service itself knows: nothing is sent to any worker."""
+    build.launched_at = build.ended_at = step.at
+    item.build_set.builds[build.job] = build
+    _set_result(step, item, build, result, reason)
+    return build
+
+
+def _skip(step: Step, item: Item, job: str) -> None:
+    """The job will not run. It may be running, below another parent: then that build is not wanted any more."""
+    running = item.build_set.builds.get(job)
+    if running is not None:
+        _cancel(step, item, running)
+    item.build_set.builds[job] = Build(None, job, result=SKIPPED, launched_at=step.at, ended_at=step.at)
+
+
+# --- what workers say --------------------------------------------------------------------------------------------
+
+
+def build_updated(step: Step, update: BuildUpdate) -> None:
+    item, build = step.state.builds_by_uuid.get(update.uuid, (None, None))
+    if item is None or build is None:
+        return  # a build that was cancelled or replaced may go on talking
+    _take_in(step, build, update)
+    step.touch(item)
+
+
+def _take_in(step: Step, build: Build, update: BuildUpdate) -> None:
+    """What the worker said last counts; what it did not say stays."""
+    if update.started and (build.started_at is None or (update.number and update.number != build.number)):
+        build.started_at = step.at
+    build.number = update.number if update.number is not None else build.number
+    build.url = update.url or build.url
+    build.worker = update.worker or build.worker
+    build.node_name = update.node_name or build.node_name
+    build.node_labels = update.node_labels or build.node_labels
+    build.estimate_s = update.estimate_s if update.estimate_s is not None else build.estimate_s
+
+
+def build_ended(step: Step, end: BuildEnd) -> None:
+    """A result counts once, and only for a build that is still wanted (scheduler.md 9.3)."""
+    item, build = step.state.builds_by_uuid.pop(end.uuid, (None, None))
+    if item is None or build is None:
+        step.decide(end.uuid, None, Code.UNKNOWN_ANSWER, what="a build")
+        return
+    if end.last is not None:
+        _take_in(step, build, end.last)
+    if end.result:
+        build.ended_at = step.at
+        _set_result(step, item, build, end.result, end.reason)
+        if build.started_at is not None:
+            step.emit(RecordRunTime(build.job, step.at - build.started_at, build.succeeded))
+    else:
+        _forget_lost(step, item, build, end)
+    step.touch(item)
+
+
+def _forget_lost(step: Step, item: Item, build: Build, end: BuildEnd) -> None:
+    """No result: the build is forgotten, and launched again by the next look at the item."""
+    del item.build_set.builds[build.job]
+    if not end.counted:
+        item.build_set.launches[build.job] -= 1
+    _release_mutex(step, item, build.job)
+    step.decide(item.subject_key, item.pipeline.name, Code.BUILD_LOST, job=build.job, reason=end.reason)
+
+
+def _set_result(step: Step, item: Item, build: Build, result: str, reason: str = "") -> None:
+    build.result, build.reason = result, reason
+    item.view = None
+    _release_mutex(step, item, build.job)
+    step.decide(item.subject_key, item.pipeline.name, Code.BUILD_ENDED, job=build.job, result=result)
+    if not build.succeeded:
+        for child in below(tree_of(step.state, item), build.job):
+            _skip(step, item, child)
+
+
+# --- mutexes -----------------------------------------------------------------------------------------------------
+
+
+def _take_mutex(step: Step, item: Item, job: Job, mutex: str) -> bool:
+    """One build at a time holds a mutex, over all pipelines; who comes first in the walk gets it."""
+    holder = step.state.mutexes.get(mutex)
+    if holder is None:
+        step.state.mutexes[mutex] = (item, job.name)
+        return True
+    if holder == (item, job.name):
+        return True
+    waiters = step.state.mutex_waiters.setdefault(mutex, {})
+    if item not in waiters:
+        waiters[item] = None
+        step.decide(item.subject_key, item.pipeline.name, Code.WAITS_FOR_MUTEX, job=job.name, mutex=mutex)
+    return False
+
+
+def _release_mutex(step: Step, item: Item, job_name: str) -> None:
+    mutex = step.state.job(job_name).mutex
+    if mutex is None or step.state.mutexes.get(mutex) != (item, job_name):
+        return
+    del step.state.mutexes[mutex]
+    waiters = step.state.mutex_waiters.pop(mutex, {})
+    order = list(step.state.pipelines)
+    for waiter in sorted({*waiters, item}, key=lambda each: (order.index(each.pipeline.name), each.number)):
+        step.touch(waiter)
+
+
+# --- cancelling --------------------------------------------------------------------------------------------------
+
+
+def cancel_builds(step: Step, item: Item) -> None:
+    """Cancel what has no result yet, once each, in order of job name (scheduler.md 10)."""
+    for _, build in sorted(item.build_set.builds.items()):
+        _cancel(step, item, build)
+    item.build_set.result = CANCELED
+
+
+def _cancel(step: Step, item: Item, build: Build) -> None:
+    if build.result is not None or build.uuid is None:
+        return
+    build.result, build.canceled, build.ended_at = CANCELED, True, step.at
+    del step.state.builds_by_uuid[build.uuid]
+    step.emit(CancelBuild(build.uuid))
+    _release_mutex(step, item, build.job)
+
+
+def forget(step: Step, item: Item) -> None:
+    """The item leaves: nothing finds its build set any more."""
+    state, build_set = step.state, item.build_set
+    if build_set.name is not None:
+        state.items_by_build_set.pop(build_set.name, None)
+    for build in build_set.builds.values():
+        if build.uuid is not None:
+            state.builds_by_uuid.pop(build.uuid, None)
+    for waiters in state.mutex_waiters.values():
+        waiters.pop(item, None)
+
+
+def failing_reasons(build_set: BuildSet, *, has_failed_job: bool) -> tuple[str, ...]:
+    """Texts for the status page (outputs.md 1.3)."""
+    reasons = []
+    if build_set.in_conflict:
+        reasons.append("it has a merge conflict")
+    elif build_set.not_mergeable:
+        reasons.append("it cannot be merged for technical reasons")
+    elif has_failed_job:
+        reasons.append("at least one job failed")
+    return tuple(reasons)

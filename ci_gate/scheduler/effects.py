@@ -1,0 +1,84 @@
+"""What the scheduler wants done. One effect is one call to the outside, and each is safe to repeat.
+
+The outbox carries them out after they have been recorded; what they bring back is an input again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ci_gate.model.build import BuildRequest, Precedence
+from ci_gate.model.merge import MergeRequest, UpdateRequest
+from ci_gate.model.report import Report
+
+
+@dataclass(frozen=True, slots=True)
+class QueryChange:
+    """Ask Gerrit for everything about a change; answered by ChangeAnswered or QueryFailed. Reads only."""
+
+    ticket: int
+    connection: str
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Make a speculative state; answered by MergeAnswered. Named by the build set: a repeat finds the same ref."""
+
+    request: MergeRequest
+    precedence: Precedence
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRepository:
+    """Bring a project's repository up to date for builds of a ref; answered by MergeAnswered."""
+
+    request: UpdateRequest
+    precedence: Precedence
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchBuild:
+    """Hand a build to the workers; answered by BuildUpdated and BuildEnded. The uuid makes a repeat attach."""
+
+    request: BuildRequest
+
+
+@dataclass(frozen=True, slots=True)
+class CancelBuild:
+    """Take a build out of the job server's queue, or stop it where it runs. Not answered."""
+
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendReport:
+    """Deliver a report; answered by ReportAnswered.
+
+    ``first_tried_at`` is None at the first try. At a repeat it is the first try's time: the adapter looks whether
+    the report has arrived meanwhile before it sends it again.
+    """
+
+    report_id: int
+    report: Report
+    first_tried_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Wake the scheduler with TimerFired at ``at`` (seconds since the epoch)."""
+
+    timer: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRunTime:
+    """A build ended with a result of its own after ``seconds``: later estimates are made from it."""
+
+    job: str
+    seconds: float
+    succeeded: bool
+
+
+Effect = QueryChange | Merge | UpdateRepository | LaunchBuild | CancelBuild | SendReport | SetTimer | RecordRunTime

@@ -1,0 +1,166 @@
+"""Why: decisions kept as codes and values, made into text when somebody reads them.
+
+"Why was my change not tested?" is answered from here, not from logs. Wording lives in ``TEXTS`` alone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+MOST_DECISIONS = 50
+MOST_SUBJECTS = 10_000
+
+
+class Code(StrEnum):
+    """What was decided. The values that each takes are the fields of its text."""
+
+    ACCEPTED = "accepted"
+    EVENT_TYPE = "event-type"
+    OTHER_CONNECTION = "other-connection"
+    NO_BRANCH = "no-branch"
+    BRANCH = "branch"
+    NO_REF = "no-ref"
+    REF = "ref"
+    DELETION = "deletion"
+    NO_COMMENT = "no-comment"
+    COMMENT = "comment"
+    NO_ACCOUNT = "no-account"
+    EMAIL = "email"
+    USERNAME = "username"
+    EVENT_VOTE = "event-vote"
+    REQUIRED_VOTE = "required-vote"
+    REJECTED_VOTE = "rejected-vote"
+    TIMER = "timer"
+    INTERNAL = "internal"
+    NO_TRIGGER = "no-trigger"
+    ENTERED = "entered"
+    ALREADY_IN = "already-in"
+    NOT_OPEN = "not-open"
+    NOT_CURRENT = "not-current"
+    STATUS = "status"
+    NOT_A_CHANGE = "not-a-change"
+    WIP = "wip"
+    PRIVATE = "private"
+    SUBMITTABLE = "submittable"
+    UNKNOWN_PROJECT = "unknown-project"
+    NO_SUCH_CHANGE = "no-such-change"
+    QUERY_REFUSED = "query-refused"
+    NO_JOBS = "no-jobs"
+    SUPERSEDED = "superseded"
+    ABANDONED = "abandoned"
+    MERGE_REPEATED = "merge-repeated"
+    MERGED = "merged"
+    NOT_MERGED = "not-merged"
+    LAUNCHED = "launched"
+    BUILD_ENDED = "build-ended"
+    BUILD_LOST = "build-lost"
+    WAITS_FOR_MUTEX = "waits-for-mutex"
+    REPORTED = "reported"
+    SILENT = "silent"
+    REPORT_REPEATED = "report-repeated"
+    REPORT_GIVEN_UP = "report-given-up"
+    PIPELINE_DISABLED = "pipeline-disabled"
+    UNKNOWN_ANSWER = "unknown-answer"
+
+
+TEXTS = {
+    Code.ACCEPTED: "the event {event} is accepted by a filter of trigger {trigger}",
+    Code.EVENT_TYPE: "the event {event} is not among {wanted}",
+    Code.OTHER_CONNECTION: "the event came over connection {connection}, not {wanted}",
+    Code.NO_BRANCH: "the event has no branch, the filter asks for {wanted}",
+    Code.BRANCH: "branch {branch!r} does not match {wanted}",
+    Code.NO_REF: "the event has no ref, the filter asks for {wanted}",
+    Code.REF: "ref {ref!r} does not match {wanted}",
+    Code.DELETION: "{ref} was deleted, and deletions are ignored",
+    Code.NO_COMMENT: "the event has no comment, the filter asks for {wanted}",
+    Code.COMMENT: "the comment does not contain {wanted}",
+    Code.NO_ACCOUNT: "the event has no account, the filter asks for one",
+    Code.EMAIL: "e-mail address {email!r} does not match {wanted}",
+    Code.USERNAME: "user name {username!r} does not match {wanted}",
+    Code.EVENT_VOTE: "the event does not carry the vote {label}={value}",
+    Code.REQUIRED_VOTE: "no vote on the change fits what is required: {wanted}",
+    Code.REJECTED_VOTE: "a vote on the change is one that is rejected: {wanted}",
+    Code.TIMER: "the filter waits for the time {wanted}",
+    Code.INTERNAL: "the filter waits for an event of the service itself",
+    Code.NO_TRIGGER: "the pipeline has no triggers",
+    Code.ENTERED: "entered the pipeline",
+    Code.ALREADY_IN: "is in the pipeline already",
+    Code.NOT_OPEN: "open is {found}, the pipeline requires {wanted}",
+    Code.NOT_CURRENT: "current-patchset is {found}, the pipeline requires {wanted}",
+    Code.STATUS: "status is {found}, the pipeline requires {wanted}",
+    Code.NOT_A_CHANGE: "the pipeline requires what only changes have",
+    Code.WIP: "wip is {found}, the pipeline requires otherwise",
+    Code.PRIVATE: "private is {found}, the pipeline requires otherwise",
+    Code.SUBMITTABLE: "whether Gerrit would submit the change is not known to this version",
+    Code.UNKNOWN_PROJECT: "project {project} is not in the layout",
+    Code.NO_SUCH_CHANGE: "Gerrit does not show this change or patch set to us",
+    Code.QUERY_REFUSED: "Gerrit refused the query: {reason}",
+    Code.NO_JOBS: "no job applies to it",
+    Code.SUPERSEDED: "left: patch set {patchset} replaces it",
+    Code.ABANDONED: "left: the change was abandoned",
+    Code.MERGE_REPEATED: "the merge is asked for again (try {tries}): {reason}",
+    Code.MERGED: "merged for testing as {commit}",
+    Code.NOT_MERGED: "could not be merged for testing ({outcome}): {reason}",
+    Code.LAUNCHED: "job {job} launched as {uuid}",
+    Code.BUILD_ENDED: "job {job} ended: {result}",
+    Code.BUILD_LOST: "job {job} ended without a result: {reason}",
+    Code.WAITS_FOR_MUTEX: "job {job} waits for mutex {mutex}",
+    Code.REPORTED: "reported: {result}",
+    Code.SILENT: "ended with {result}; the pipeline has no reporters for that",
+    Code.REPORT_REPEATED: "the report will be tried again in {seconds} s: {reason}",
+    Code.REPORT_GIVEN_UP: "the report could not be delivered: {reason}",
+    Code.PIPELINE_DISABLED: "the pipeline is disabled after {failures} consecutive failures",
+    Code.UNKNOWN_ANSWER: "an answer came for something that is no longer asked: {what}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of one check, with its reason. ``values`` are the fields of the code's text."""
+
+    passed: bool
+    code: Code
+    values: tuple[tuple[str, object], ...] = ()
+
+
+def passed(code: Code, **values: object) -> Verdict:
+    return Verdict(True, code, tuple(values.items()))
+
+
+def failed(code: Code, **values: object) -> Verdict:
+    return Verdict(False, code, tuple(values.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided about a subject (``12,3``, or a ref), in a pipeline or before any, and why."""
+
+    at: float
+    subject: str
+    pipeline: str | None
+    code: Code
+    values: tuple[tuple[str, object], ...] = ()
+
+    @property
+    def text(self) -> str:
+        return TEXTS[self.code].format(**dict(self.values))
+
+
+@dataclass(slots=True)
+class Decisions:
+    """The last decisions of each subject; the subjects that were quiet for longest are forgotten first."""
+
+    by_subject: OrderedDict[str, deque[Decision]] = field(default_factory=OrderedDict)
+
+    def add(self, decision: Decision) -> None:
+        kept = self.by_subject.setdefault(decision.subject, deque(maxlen=MOST_DECISIONS))
+        kept.append(decision)
+        self.by_subject.move_to_end(decision.subject)
+        if len(self.by_subject) > MOST_SUBJECTS:
+            self.by_subject.popitem(last=False)
+
+    def of(self, subject: str) -> Iterator[Decision]:
+        return iter(self.by_subject.get(subject, ()))

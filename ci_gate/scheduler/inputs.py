@@ -1,0 +1,94 @@
+"""What the world tells the scheduler. Each input carries its time: ``at``, seconds since the epoch.
+
+The inbox makes them, one at a time, and keeps ``at`` from going backwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ci_gate.model.build import BuildEnd, BuildUpdate
+from ci_gate.model.change import ChangeDetails
+from ci_gate.model.event import Event
+from ci_gate.model.merge import MergeAnswer
+from ci_gate.model.report import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class EventReceived:
+    """A Gerrit connection's stream brought an event."""
+
+    at: float
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeAnswered:
+    """Gerrit answered a query; ``details`` is None if it knows no such change."""
+
+    at: float
+    ticket: int
+    details: ChangeDetails | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueryFailed:
+    """A query brought no answer; a ``transient`` failure may pass."""
+
+    at: float
+    ticket: int
+    reason: str
+    transient: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MergeAnswered:
+    """A merger answered a merge or an update."""
+
+    at: float
+    answer: MergeAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class BuildUpdated:
+    """A worker said something about a running build."""
+
+    at: float
+    update: BuildUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class BuildEnded:
+    """A build came to its end, with or without a result."""
+
+    at: float
+    end: BuildEnd
+
+
+@dataclass(frozen=True, slots=True)
+class ReportAnswered:
+    """A try to deliver a report has ended."""
+
+    at: float
+    report: int
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """The time that a :class:`~ci_gate.scheduler.effects.SetTimer` named has come."""
+
+    at: float
+    timer: str
+
+
+Input = (
+    EventReceived
+    | ChangeAnswered
+    | QueryFailed
+    | MergeAnswered
+    | BuildUpdated
+    | BuildEnded
+    | ReportAnswered
+    | TimerFired
+)

@@ -1,0 +1,86 @@
+"""The texts of reports (outputs.md 2). All wording that people see in Gerrit and mail is here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ci_gate.model.item import JobView
+from ci_gate.model.layout import Pipeline
+from ci_gate.model.merge import MergeAnswer, MergeOutcome
+from ci_gate.model.options import SchedulerSettings
+
+TECHNICAL_REASONS = {
+    MergeOutcome.MISSING_REF: "Gerrit did not offer the change's ref",
+    MergeOutcome.MISSING_BRANCH: "the branch that the change is for does not exist",
+    MergeOutcome.FETCH: "fetching from Gerrit failed",
+    MergeOutcome.INTERNAL: "the merger had a problem of its own",
+}
+
+
+def start_text(pipeline: Pipeline, options: SchedulerSettings) -> str:
+    text = f"Starting {pipeline.name} jobs."
+    if options.status_url:
+        text += f"\n{options.status_url}"
+    return _with_footer(text, pipeline)
+
+
+def success_text(pipeline: Pipeline, jobs: Iterable[JobView], options: SchedulerSettings) -> str:
+    return _with_footer(_with_jobs(pipeline.success_message, jobs, options), pipeline)
+
+
+def failure_text(pipeline: Pipeline, jobs: Iterable[JobView], options: SchedulerSettings) -> str:
+    return _with_footer(_with_jobs(pipeline.failure_message, jobs, options), pipeline)
+
+
+def merge_failure_text(pipeline: Pipeline) -> str:
+    return _with_footer(pipeline.merge_failure_message, pipeline)
+
+
+def technical_failure_text(pipeline: Pipeline, answer: MergeAnswer) -> str:
+    """Not the author's fault, and never to be taken for a conflict."""
+    reason = TECHNICAL_REASONS.get(answer.outcome, answer.outcome.value)
+    text = (
+        f"This change was not tested: {reason}.\n\n"
+        "This is a technical problem of the CI system, not of the change. Its operators can find more in their log."
+    )
+    return _with_footer(text, pipeline)
+
+
+def _with_jobs(message: str, jobs: Iterable[JobView], options: SchedulerSettings) -> str:
+    shown = [each for each in jobs if each.build is not None and each.build.result]
+    lines = "".join(job_line(each, options) for each in shown)
+    known = [(each.job.name, each.build.reason) for each in shown if each.build is not None and each.build.reason]
+    reasons = "".join(f"{name}: {reason}\n" for name, reason in known)
+    return f"{message}\n\n{lines}" + (f"\n{reasons}" if reasons else "")
+
+
+def job_line(view: JobView, options: SchedulerSettings) -> str:
+    """``- [NAME ]URL : RESULT[ in TIME][ (non-voting)]`` and a line end; see gerrit-wire.md 12."""
+    job, build = view.job, view.build
+    if build is None or build.result is None:
+        raise ValueError(f"job {job.name} has no result to report")
+    name = f"{job.name} " if options.job_name_in_report else ""
+    result = build.result
+    if result == "SUCCESS" and job.success_message:
+        result = job.success_message
+    elif result == "FAILURE" and job.failure_message:
+        result = job.failure_message
+    took = ""
+    if options.report_times and build.started_at is not None and build.ended_at is not None:
+        took = f" in {duration(build.ended_at - build.started_at)}"
+    return f"- {name}{view.report_url} : {result}{took}{'' if job.voting else ' (non-voting)'}\n"
+
+
+def duration(seconds: float) -> str:
+    """Whole seconds, cut off: ``5s``, ``2m 05s``, ``1h 02m 03s``."""
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h {minutes:02d}m {rest:02d}s"
+    if minutes:
+        return f"{minutes}m {rest:02d}s"
+    return f"{rest}s"
+
+
+def _with_footer(text: str, pipeline: Pipeline) -> str:
+    return f"{text}\n{pipeline.footer_message}" if pipeline.footer_message else text

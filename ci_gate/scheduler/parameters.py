@@ -1,0 +1,95 @@
+"""The parameters of a build: ``ZUUL_*`` and log paths (gearman-jenkins.md 3)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from posixpath import join
+
+from ci_gate.model.change import Change, RefUpdate, Subject
+from ci_gate.model.layout import Job
+from ci_gate.scheduler.state import Item, State
+
+UUID_DIGITS_IN_PATHS = 7
+
+
+class ParameterError(Exception):
+    """A parameter function left something that cannot be sent."""
+
+
+def build_parameters(state: State, item: Item, job: Job, uuid: str) -> dict[str, object]:
+    """What every build gets, before the operator's function has seen it."""
+    subject = state.subject(item)
+    answer = item.build_set.answer
+    base = base_log_path(subject)
+    parameters: dict[str, object] = {
+        "ZUUL_UUID": uuid,
+        "ZUUL_PROJECT": subject.project,
+        "ZUUL_PIPELINE": item.pipeline.name,
+        "ZUUL_URL": answer.url if answer else None,
+        "ZUUL_VOTING": "1" if job.voting else "0",
+        "BASE_LOG_PATH": base,
+        "LOG_PATH": join(base, item.pipeline.name, job.name, uuid[:UUID_DIGITS_IN_PATHS]),
+    }
+    if isinstance(subject, Change):
+        parameters |= _change_parameters(state, item, subject)
+    elif isinstance(subject, RefUpdate):
+        parameters |= _ref_parameters(subject)
+    return parameters
+
+
+def _change_parameters(state: State, item: Item, change: Change) -> dict[str, object]:
+    chain = [subject for each in item.chain_ahead() if isinstance(subject := state.subject(each), Change)]
+    chain.append(change)
+    answer = item.build_set.answer
+    return {
+        "ZUUL_BRANCH": change.branch,
+        "ZUUL_CHANGE": change.number,
+        "ZUUL_PATCHSET": change.patchset,
+        "ZUUL_CHANGES": "^".join(f"{each.project}:{each.branch}:{each.refspec}" for each in chain),
+        "ZUUL_CHANGE_IDS": " ".join(str(each.key) for each in chain),
+        "ZUUL_REF": f"refs/zuul/{change.branch}/{item.build_set.name}",
+        "ZUUL_COMMIT": answer.commit if answer else None,
+    }
+
+
+def _ref_parameters(update: RefUpdate) -> dict[str, object]:
+    return {
+        "ZUUL_REF": update.ref,
+        "ZUUL_REFNAME": update.ref,
+        "ZUUL_OLDREV": update.oldrev,
+        "ZUUL_NEWREV": update.newrev,
+        "ZUUL_SHORT_OLDREV": update.oldrev[:7],
+        "ZUUL_SHORT_NEWREV": update.newrev[:7],
+        "ZUUL_COMMIT": update.newrev,
+    }
+
+
+def base_log_path(subject: Subject) -> str:
+    """``10/110/1`` for change 110,1; ``ab/abcdef…`` for a ref; empty for a timer's item."""
+    match subject:
+        case Change():
+            return join(subject.number[-2:], subject.number, subject.patchset)
+        case RefUpdate():
+            return join(subject.newrev[:2], subject.newrev)
+        case _:
+            return ""
+
+
+def as_texts(parameters: Mapping[str, object]) -> dict[str, str | None]:
+    """What can be sent: text, null, and numbers and booleans in JSON's spelling.
+
+    Raises ParameterError for lists, mappings and other things that Jenkins would choke on.
+    """
+    texts: dict[str, str | None] = {}
+    for name, value in parameters.items():
+        if not isinstance(name, str):
+            raise ParameterError(f"parameter name {name!r} is not a text")
+        if value is None or isinstance(value, str):
+            texts[name] = value
+        elif isinstance(value, bool | int | float):
+            texts[name] = json.dumps(value)
+        else:
+            kind = type(value).__name__
+            raise ParameterError(f"parameter {name} is a {kind}; it must be a text, a number, a boolean or None")
+    return texts

@@ -1,0 +1,191 @@
+"""Which reporters speak, what they say, and seeing to it that it arrives (scheduler.md 11).
+
+Reports on one change leave in order, one at a time, so that a start report that had to be repeated never overwrites
+the vote that follows it. Reporters are isolated: each is retried on its own.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from ci_gate.model.change import Change, Subject
+from ci_gate.model.layout import GerritReporter, Reporter, SmtpReporter
+from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report, Review
+from ci_gate.scheduler import messages
+from ci_gate.scheduler.effects import SendReport, SetTimer
+from ci_gate.scheduler.explain import Code
+from ci_gate.scheduler.outbound import Lane, Outgoing
+from ci_gate.scheduler.patterns import PatternError, change_fields, expand
+from ci_gate.scheduler.state import Item, PipelineState
+from ci_gate.scheduler.step import Step
+from ci_gate.scheduler.views import item_view
+
+FIRST_REPEAT_S = 2.0
+LONGEST_REPEAT_S = 60.0
+TRANSIENT_TRIES = 5
+
+
+def report_start(step: Step, item: Item) -> None:
+    pipeline = item.pipeline
+    if not pipeline.disabled and item.live:
+        text = messages.start_text(pipeline.pipeline, step.state.options)
+        _send_all(step, item, pipeline.pipeline.start, text, is_start=True)
+
+
+def report_end(step: Step, item: Item, *, succeeded: bool) -> None:
+    """Choose the reporters of the final report and send it (scheduler.md 11.1). The item waits for its arrival."""
+    pipeline = item.pipeline
+    result, text, reporters, votes = _choose(step, item, succeeded=succeeded)
+    item.reporting = True
+    item.build_set.result = result
+    if pipeline.disabled:
+        reporters = pipeline.pipeline.disabled
+    code = Code.REPORTED if reporters else Code.SILENT
+    step.decide(item.subject_key, pipeline.name, code, result=result)
+    _send_all(step, item, reporters, text, votes=votes)
+    _count(step, pipeline, result)
+
+
+def _choose(step: Step, item: Item, *, succeeded: bool) -> tuple[str, str, Sequence[Reporter], bool]:
+    pipeline, options, build_set = item.pipeline.pipeline, step.state.options, item.build_set
+    view = item_view(step.state, item)
+    if succeeded:
+        return "SUCCESS", messages.success_text(pipeline, view.jobs, options), pipeline.success, True
+    if build_set.in_conflict:
+        text = messages.merge_failure_text(pipeline)
+        return "MERGER_FAILURE", text, pipeline.merge_failure or pipeline.failure, True
+    if build_set.not_mergeable and build_set.answer is not None:
+        text = messages.technical_failure_text(pipeline, build_set.answer)
+        return "ERROR", text, pipeline.merge_failure or pipeline.failure, False
+    return "FAILURE", messages.failure_text(pipeline, view.jobs, options), pipeline.failure, True
+
+
+def _count(step: Step, pipeline: PipelineState, result: str) -> None:
+    """Consecutive failures disable a pipeline from its next report on."""
+    if result == "SUCCESS":
+        pipeline.consecutive_failures = 0
+    elif result == "FAILURE":
+        pipeline.consecutive_failures += 1
+    limit = pipeline.pipeline.disable_after
+    if limit is not None and pipeline.consecutive_failures >= limit and not pipeline.disabled:
+        pipeline.disabled = True
+        step.decide(pipeline.name, pipeline.name, Code.PIPELINE_DISABLED, failures=pipeline.consecutive_failures)
+
+
+def _send_all(
+    step: Step, item: Item, reporters: Sequence[Reporter], text: str, *, votes: bool = True, is_start: bool = False
+) -> None:
+    """Gerrit first: people wait for it."""
+    subject = step.state.subject(item)
+    for reporter in sorted(reporters, key=lambda each: not isinstance(each, GerritReporter)):
+        report = _compose(reporter, subject, text, votes=votes)
+        if report is not None:
+            _enqueue(step, item, report, is_start=is_start)
+
+
+def _compose(reporter: Reporter, subject: Subject, text: str, *, votes: bool) -> Report | None:
+    """None where this reporter has nothing to say: Gerrit about what is not a change."""
+    match reporter:
+        case GerritReporter() if isinstance(subject, Change):
+            return Review(
+                reporter.connection,
+                subject.project,
+                subject.number,
+                subject.patchset,
+                text,
+                labels=reporter.labels if votes else (),
+                flags=reporter.flags if votes else (),
+                options=reporter.options,
+            )
+        case SmtpReporter():
+            subject_line = _mail_subject(reporter.subject, subject)
+            return Mail(reporter.connection, subject_line, text, to=reporter.to, sender=reporter.sender)
+        case _:
+            return None
+
+
+def _mail_subject(pattern: str | None, subject: Subject) -> str:
+    fields = change_fields(subject)
+    try:
+        return expand(pattern or "Report for change {change}", change=fields)
+    except PatternError:
+        return f"Report for change {fields}"
+
+
+def _enqueue(step: Step, item: Item, report: Report, *, is_start: bool) -> None:
+    outbound = step.outbound
+    outbound.created += 1
+    lane = (report.connection, report.number if isinstance(report, Review) else f"mail {item.number}")
+    outgoing = Outgoing(outbound.created, lane, report, item, is_start, step.at)
+    outbound.by_number[outgoing.number] = outgoing
+    if not is_start:
+        item.open_reports.add(outgoing.number)
+    outbound.lanes.setdefault(lane, deque()).append(outgoing)
+    _send_next(step, lane)
+
+
+def _send_next(step: Step, lane: Lane) -> None:
+    waiting = step.outbound.lanes[lane]
+    if not waiting:
+        del step.outbound.lanes[lane]
+    elif not waiting[0].under_way and not waiting[0].tries:
+        _send(step, waiting[0])
+
+
+def _send(step: Step, outgoing: Outgoing) -> None:
+    outgoing.under_way = True
+    outgoing.tries += 1
+    step.emit(SendReport(outgoing.number, outgoing.report, outgoing.first_tried_at))
+    outgoing.first_tried_at = outgoing.first_tried_at or step.at
+
+
+def report_answered(step: Step, number: int, delivery: Delivery) -> Item | None:
+    """A try has ended; the item of a report that is settled may leave. Nothing is given up silently."""
+    outgoing = step.outbound.by_number.get(number)
+    if outgoing is None or not outgoing.under_way:
+        step.decide(number, None, Code.UNKNOWN_ANSWER, what="a report")
+        return None
+    outgoing.under_way = False
+    outgoing.last_answer = delivery.text
+    if _worth_repeating(outgoing, delivery.outcome):
+        delay = min(FIRST_REPEAT_S * 2 ** (outgoing.tries - 1), LONGEST_REPEAT_S)
+        step.emit(SetTimer(f"report:{number}", step.at + delay))
+        _decide(step, outgoing, Code.REPORT_REPEATED, seconds=delay, reason=delivery.text)
+        return None
+    if delivery.outcome is not DeliveryOutcome.DELIVERED:
+        step.outbound.given_up.append(outgoing)
+        _decide(step, outgoing, Code.REPORT_GIVEN_UP, reason=delivery.text)
+    _drop(step, outgoing)
+    return outgoing.item
+
+
+def _worth_repeating(outgoing: Outgoing, outcome: DeliveryOutcome) -> bool:
+    if outcome is DeliveryOutcome.UNREACHABLE:
+        return True
+    return outcome is DeliveryOutcome.TRANSIENT and outgoing.tries <= TRANSIENT_TRIES
+
+
+def send_again(step: Step, number: int) -> None:
+    """The timer after a failed try has fired."""
+    outgoing = step.outbound.by_number.get(number)
+    if outgoing is not None and not outgoing.under_way:
+        _send(step, outgoing)
+
+
+def forget_start_report(step: Step, item: Item) -> None:
+    """The item was withdrawn: a start report that is not under way would only confuse."""
+    for outgoing in [each for each in step.outbound.by_number.values() if each.item is item]:
+        if outgoing.is_start and not outgoing.under_way:
+            _drop(step, outgoing)
+
+
+def _drop(step: Step, outgoing: Outgoing) -> None:
+    del step.outbound.by_number[outgoing.number]
+    outgoing.item.open_reports.discard(outgoing.number)
+    step.outbound.lanes[outgoing.lane].remove(outgoing)
+    _send_next(step, outgoing.lane)
+
+
+def _decide(step: Step, outgoing: Outgoing, code: Code, **values: object) -> None:
+    step.decide(outgoing.item.subject_key, outgoing.item.pipeline.name, code, **values)

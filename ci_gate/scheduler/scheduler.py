@@ -1,0 +1,147 @@
+"""The scheduler: a function from inputs to effects. This file is its whole surface.
+
+``handle`` is the only way in and the only way out; ``view`` is for the status page. Everything that it knows of
+time comes with the inputs, and everything that it wants done goes out as effects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from ci_gate.model.item import PipelineView, StatusView
+from ci_gate.model.layout import Layout
+from ci_gate.model.options import SchedulerSettings
+from ci_gate.scheduler import advance, building, intake, reporting
+from ci_gate.scheduler.effects import Effect
+from ci_gate.scheduler.explain import Decision, Decisions
+from ci_gate.scheduler.identifiers import Identifiers
+from ci_gate.scheduler.inputs import (
+    BuildEnded,
+    BuildUpdated,
+    ChangeAnswered,
+    EventReceived,
+    Input,
+    MergeAnswered,
+    QueryFailed,
+    ReportAnswered,
+    TimerFired,
+)
+from ci_gate.scheduler.oracle import Oracle
+from ci_gate.scheduler.outbound import Outbound, Outgoing
+from ci_gate.scheduler.state import PipelineState, State
+from ci_gate.scheduler.step import Step
+from ci_gate.scheduler.views import pipeline_view
+
+
+@dataclass(frozen=True, slots=True)
+class UndeliveredReport:
+    """A report that did not arrive at the first try. Times are seconds since the epoch."""
+
+    subject: str
+    connection: str
+    created_at: float
+    tries: int
+    given_up: bool
+    reason: str
+
+
+class Scheduler:
+    """Decides for one layout. Used by one thread only.
+
+    ``seed`` is 16 random bytes (identifiers are made from it); ``event_delays`` are the longest holds of events by
+    connection, in seconds; ``at`` is the time of the start, in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        options: SchedulerSettings,
+        oracle: Oracle,
+        seed: bytes,
+        at: float,
+        event_delays: Mapping[str, float] | None = None,
+    ) -> None:
+        self._state = State(layout, options, Identifiers(seed), event_delays or {}, last_reconfigured=at)
+        self._state.pipelines = {each.name: PipelineState(each) for each in layout.pipelines}
+        self._oracle = oracle
+        self._intake = intake.Intake()
+        self._outbound = Outbound()
+        self.decisions = Decisions()
+        self.last_decisions: tuple[Decision, ...] = ()
+
+    def handle(self, message: Input) -> list[Effect]:
+        """Apply one input, then advance what it touched. What the world can send never raises."""
+        step = Step(message.at, self._state, self._oracle, self.decisions, self._outbound)
+        self._apply(step, message)
+        advance.run_agenda(step)
+        self.last_decisions = tuple(step.decisions)
+        return step.effects
+
+    def _apply(self, step: Step, message: Input) -> None:
+        match message:
+            case EventReceived():
+                intake.receive(step, self._intake, message.event)
+            case ChangeAnswered():
+                intake.answered(step, self._intake, message)
+            case QueryFailed():
+                intake.query_failed(step, self._intake, message)
+            case MergeAnswered():
+                building.merge_answered(step, message.answer)
+            case BuildUpdated():
+                building.build_updated(step, message.update)
+            case BuildEnded():
+                building.build_ended(step, message.end)
+            case ReportAnswered():
+                item = reporting.report_answered(step, message.report, message.delivery)
+                if item is not None:
+                    advance.leave_if_reported(step, item)
+            case TimerFired():
+                self._wake(step, message.timer)
+            case _:
+                assert_never(message)
+
+    def _wake(self, step: Step, timer: str) -> None:
+        kind, _, rest = timer.partition(":")
+        match kind:
+            case "refresh":
+                connection, _, number = rest.rpartition(":")
+                intake.look_again(step, self._intake, connection, number)
+            case "overtake":
+                intake.dispatch_ready(step, self._intake, rest)
+            case "merge":
+                building.merge_again(step, rest)
+            case "report":
+                reporting.send_again(step, int(rest))
+            case _:
+                raise ValueError(f"a timer that nobody set: {timer!r}")
+
+    def view(self) -> StatusView:
+        """A picture of everything inside. Items that no step has touched since are not drawn again."""
+        return StatusView(
+            pipelines=tuple(self._pipeline_views()),
+            last_reconfigured=self._state.last_reconfigured,
+            trigger_queue_length=self._intake.length,
+        )
+
+    def _pipeline_views(self) -> list[PipelineView]:
+        return [pipeline_view(self._state, each) for each in self._state.pipelines.values()]
+
+    def undelivered_reports(self) -> tuple[UndeliveredReport, ...]:
+        """Reports that are being repeated, and the last ones that were given up."""
+        repeated = [each for each in self._outbound.by_number.values() if each.last_answer]
+        given_up = list(self._outbound.given_up)
+        return tuple(_undelivered(each, given_up=each in given_up) for each in [*repeated, *given_up])
+
+
+def _undelivered(outgoing: Outgoing, *, given_up: bool) -> UndeliveredReport:
+    return UndeliveredReport(
+        subject=str(outgoing.item.subject_key),
+        connection=outgoing.report.connection,
+        created_at=outgoing.created_at,
+        tries=outgoing.tries,
+        given_up=given_up,
+        reason=outgoing.last_answer,
+    )

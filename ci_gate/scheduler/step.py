@@ -1,0 +1,42 @@
+"""One step at work: the state, the time, what has been decided so far. Every rule takes one of these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ci_gate.scheduler.effects import Effect
+from ci_gate.scheduler.explain import Code, Decision, Decisions, Verdict
+from ci_gate.scheduler.oracle import Oracle
+from ci_gate.scheduler.outbound import Outbound
+from ci_gate.scheduler.state import Item, State
+
+
+@dataclass(slots=True)
+class Step:
+    """``agenda`` holds the items whose situation may have changed; the step ends when it is empty."""
+
+    at: float
+    state: State
+    oracle: Oracle
+    history: Decisions
+    outbound: Outbound
+    effects: list[Effect] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    agenda: dict[Item, None] = field(default_factory=dict)
+
+    def emit(self, effect: Effect) -> None:
+        self.effects.append(effect)
+
+    def touch(self, item: Item) -> None:
+        """The item's situation may have changed: look at it again in this step, and draw its picture anew."""
+        item.view = None
+        if not item.gone:
+            self.agenda[item] = None
+
+    def decide(self, subject: object, pipeline: str | None, code: Code, **values: object) -> None:
+        decision = Decision(self.at, str(subject), pipeline, code, tuple(values.items()))
+        self.decisions.append(decision)
+        self.history.add(decision)
+
+    def decide_verdict(self, subject: object, pipeline: str, verdict: Verdict) -> None:
+        self.decide(subject, pipeline, verdict.code, **dict(verdict.values))
