@@ -29,8 +29,10 @@ def test_w1_a_tree_of_jobs_runs_parents_first_and_reports_in_tree_order():
     assert world.ends("unit", "A") == ["launch integ for [A] on z1", "launch perf for [A] on z1"]
     assert world.ends("perf", "A", "FAILURE") == []
     assert world.ends("integ", "A") == [
-        "report A: Build succeeded. (Verified=+1); lint SUCCESS; unit SUCCESS; integ SUCCESS; "
-        "perf FAILURE (non-voting)"
+        (
+            "report A: Build succeeded. (Verified=+1); lint SUCCESS; unit SUCCESS; integ SUCCESS; "
+            "perf FAILURE (non-voting)"
+        )
     ]
     assert world.queues() == {}
 
@@ -41,8 +43,10 @@ def test_w2_children_of_a_failed_job_are_skipped_and_nothing_is_reported_before_
     assert world.ends("unit", "A", "FAILURE") == []
     assert world.queues() == {"check": ["A (failing)"]}
     assert world.ends("lint", "A") == [
-        "report A: Build failed. (Verified=-1); lint SUCCESS; unit FAILURE; integ SKIPPED; "
-        "perf SKIPPED (non-voting)"
+        (
+            "report A: Build failed. (Verified=-1); lint SUCCESS; unit FAILURE; integ SKIPPED; "
+            "perf SKIPPED (non-voting)"
+        )
     ]
     assert world.queues() == {}
 
@@ -169,8 +173,10 @@ def test_w42_jobs_that_nobody_offers_are_reported_as_such():
     world.upload("A", "demo/app")
     world.ends("lint", "A", "NOT_REGISTERED")
     assert world.ends("unit", "A", "NOT_REGISTERED") == [
-        "report A: Build failed. (Verified=-1); lint NOT_REGISTERED; unit NOT_REGISTERED; "
-        "integ SKIPPED; perf SKIPPED (non-voting)"
+        (
+            "report A: Build failed. (Verified=-1); lint NOT_REGISTERED; unit NOT_REGISTERED; "
+            "integ SKIPPED; perf SKIPPED (non-voting)"
+        )
     ]
 
 
