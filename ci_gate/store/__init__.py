@@ -1,0 +1,1 @@
+"""What is kept on disk, behind protocols: callers know neither files nor SQL."""

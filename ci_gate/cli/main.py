@@ -1,0 +1,38 @@
+"""``ci-gate COMMAND …``: finds the command's module and hands over. Only that one is imported, to feel instant."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from ci_gate import __version__
+
+COMMANDS = {
+    "serve": "run the service",
+    "validate": "check a layout (and a configuration file)",
+    "demo": "show the main job on a simulated Gerrit and Jenkins",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done, 1 refused or problems found, 2 usage."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    command = next((each for each in given if not each.startswith("-")), None)
+    parser = argparse.ArgumentParser(prog="ci-gate", description="CI gating for Gerrit.")
+    parser.add_argument("--version", action="version", version=f"ci-gate {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == command:
+            import_module(f"ci_gate.cli.{name}").add_arguments(subparser)
+    parsed = parser.parse_args(given)
+    try:
+        status: int = import_module(f"ci_gate.cli.{parsed.command}").run(parsed)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read us has gone; Python would complain about it at exit
+        return 141
+    return status

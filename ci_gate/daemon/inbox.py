@@ -1,0 +1,51 @@
+"""One ordered inbox for everything that the world tells (scheduler.md 2).
+
+Results go before events: they can stop work, events create it. Used on the loop's thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+
+from ci_gate.scheduler.inputs import EventReceived, Input
+
+Stamped = Callable[[float], Input]
+
+
+class Inbox:
+    """``put`` takes a function from the time to the input, so that the inbox alone reads the clock."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._last = 0.0
+        self._results: deque[Input] = deque()
+        self._events: deque[Input] = deque()
+        self._filled = asyncio.Event()
+
+    def now(self) -> float:
+        """Seconds since the epoch; never goes backwards, whatever the machine's clock does."""
+        self._last = max(self._last, self._clock())
+        return self._last
+
+    def put(self, stamped: Stamped) -> None:
+        message = stamped(self.now())
+        (self._events if isinstance(message, EventReceived) else self._results).append(message)
+        self._filled.set()
+
+    async def take(self) -> Input:
+        """The next input; waits for one."""
+        while not (self._results or self._events):
+            self._filled.clear()
+            await self._filled.wait()
+        return self._results.popleft() if self._results else self._events.popleft()
+
+    @property
+    def waiting_results(self) -> int:
+        return len(self._results)
+
+    @property
+    def waiting_events(self) -> int:
+        return len(self._events)
