@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+UNICODE_WANTED = re.compile(r"\(\?[aimsx]*u")
+
 
 @dataclass(frozen=True, slots=True)
 class Expression:
@@ -21,7 +23,7 @@ class Expression:
     def __post_init__(self) -> None:
         """Raises ``re.error`` if the expression does not compile."""
         text = self.python_source or self.source
-        object.__setattr__(self, "_compiled", re.compile(text, 0 if "(?u)" in text else re.ASCII))
+        object.__setattr__(self, "_compiled", re.compile(text, 0 if UNICODE_WANTED.match(text) else re.ASCII))
 
     def match(self, text: str) -> bool:
         """Does it match from the first character? It need not reach the end."""

@@ -1,0 +1,143 @@
+"""``ci-gate validate [LAYOUT]``: everything that is wrong with a layout, with line, column and what would be right."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ci_gate.cli.problems import print_problems
+from ci_gate.config.layout import LoadedLayout, load_layout
+from ci_gate.config.problems import Level, Problem, RefusedError
+
+DONE, PROBLEMS, USAGE = 0, 1, 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("layout", nargs="?", metavar="LAYOUT", help="the layout; else the one of the configuration")
+    parser.add_argument("--config", "-c", metavar="FILE", help="the configuration file that names the connections")
+    parser.add_argument("--jobs", metavar="FILE", help="the jobs that there are, one name a line")
+    parser.add_argument("--strict", action="store_true", help="warnings count as errors")
+    parser.add_argument("--notes", action="store_true", help="show notes too")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="how to print (default: text)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    try:
+        available = _available_jobs(arguments.jobs)
+        found = check(arguments.layout, arguments.config, available)
+    except UsageError as problem:
+        print(f"ci-gate validate: {problem}", file=sys.stderr)
+        return USAGE
+    shown = [each for each in found.problems if arguments.notes or each.level not in (Level.NOTE, Level.NOTICE)]
+    refused = found.loaded is None or (arguments.strict and any(each.level is Level.WARNING for each in shown))
+    if arguments.format == "json":
+        print(json.dumps(_document(found, shown, accepted=not refused), indent=2, ensure_ascii=False))
+    else:
+        print_problems(shown)
+        print(_conclusion(found, shown, refused=refused))
+    return PROBLEMS if refused else DONE
+
+
+class UsageError(Exception):
+    """The command was called in a way that cannot work; the text says how it can."""
+
+
+@dataclass(slots=True)
+class Found:
+    """``loaded`` is None if there are errors."""
+
+    layout: str
+    loaded: LoadedLayout | None = None
+    problems: list[Problem] = field(default_factory=list)
+
+
+def check(layout: str | None, config: str | None, available: frozenset[str] | None) -> Found:
+    """Read the configuration, if there is one to read, and the layout against it."""
+    found = Found(layout or "")
+    connections, noop_joins = None, False
+    if config is not None or layout is None:
+        # Reading settings takes a third of the time of a check, and a lone layout does not need them.
+        from ci_gate.config.read_settings import find_settings_file, read_settings  # noqa: PLC0415
+
+        try:
+            settings, problems = read_settings(find_settings_file(config))
+        except RefusedError as refused:
+            if all(not each.line for each in refused.problems):
+                raise UsageError(str(refused)) from refused
+            found.problems += refused.problems
+            return found
+        found.problems += problems
+        found.layout = layout or str(settings.layout_config)
+        connections, noop_joins = settings.drivers, settings.scheduler.noop_joins_queues
+    try:
+        found.loaded = load_layout(
+            Path(found.layout), connections=connections, noop_joins_queues=noop_joins, available_jobs=available
+        )
+        found.problems += found.loaded.problems
+    except RefusedError as refused:
+        found.problems += refused.problems
+    return found
+
+
+def _available_jobs(path: str | None) -> frozenset[str] | None:
+    if path is None:
+        return None
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UsageError(f"cannot read the list of jobs: {problem}") from problem
+    return frozenset(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _conclusion(found: Found, shown: Iterable[Problem], *, refused: bool) -> str:
+    counts = ", ".join(
+        _counted(number, str(level))
+        for level in (Level.ERROR, Level.WARNING)
+        if (number := sum(each.level is level for each in shown))
+    )
+    if found.loaded is None:
+        return f"{found.layout or 'the configuration'} is refused: {counts}"
+    layout = found.loaded.layout
+    parts = [
+        _counted(len(layout.pipelines), "pipeline"),
+        _counted(len(layout.jobs), "job"),
+        _counted(len(layout.projects), "project"),
+        _counted(sum(map(len, layout.queues.values())), "shared queue"),
+    ]
+    verdict = "is refused (--strict)" if refused else "is valid"
+    return f"{found.layout} {verdict}: {', '.join(parts)}" + (f"; {counts}" if counts else "")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _document(found: Found, shown: Iterable[Problem], *, accepted: bool) -> dict[str, object]:
+    document: dict[str, object] = {
+        "layout": found.layout,
+        "accepted": accepted,
+        "problems": [
+            {
+                "file": each.file,
+                "line": each.line,
+                "column": each.column,
+                "level": str(each.level),
+                "code": each.code,
+                "text": each.text,
+            }
+            for each in shown
+        ],
+    }
+    if found.loaded is not None:
+        layout = found.loaded.layout
+        document["summary"] = {
+            "pipelines": len(layout.pipelines),
+            "jobs": len(layout.jobs),
+            "projects": len(layout.projects),
+            "shared_queues": sum(map(len, layout.queues.values())),
+        }
+    return document

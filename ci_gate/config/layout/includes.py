@@ -1,0 +1,110 @@
+"""Python files that a layout includes: run one after the other in one namespace (``spec/layout.md`` 4)."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+import traceback
+from pathlib import Path
+from types import CodeType
+
+from yaml.nodes import Node
+
+from ci_gate.config.document import Place, place_of
+from ci_gate.config.functions import Function, Functions
+from ci_gate.config.layout import schema
+from ci_gate.config.layout.fields import read_fields
+from ci_gate.config.layout.jobs import JobRules
+from ci_gate.config.layout.reader import Reader
+from ci_gate.config.nearest import nearest
+
+PYTHON_2 = re.compile(
+    r"Missing parentheses in call to 'print'|Missing parentheses in call to 'exec'|multiple exception types must be"
+    r"|leading zeros in decimal|invalid decimal literal|inconsistent use of tabs|did you mean print"
+    r"|'(iteritems|itervalues|iterkeys|has_key)'"
+    r"|name '(basestring|unicode|unichr|xrange|raw_input|long|reduce|reload|execfile|file|cmp)'"
+    r"|No module named '(urllib2|urlparse|ConfigParser|StringIO|cStringIO|cPickle|httplib|Queue|commands|__builtin__)'"
+)
+PYTHON_2_LINE = re.compile(r"^\s*(print\s+[^=(\s]|exec\s+[\"'\w]|except\s+\S+\s*,\s*\w+\s*:|raise\s+\w+\s*,)|<>|`\w")
+PYTHON_2_ADVICE = "; the file looks written for Python 2, and functions run on Python 3 here"
+
+
+def read_includes(reader: Reader, node: Node | None, key_place: Place, folder: Path) -> dict[str, object]:
+    """Run the files, in order, in one fresh namespace, which is returned. ``folder`` is the layout's own."""
+    namespace: dict[str, object] = {"__name__": "layout_functions"}
+    if node is None:
+        return namespace
+    for member in reader.members("includes", node, "a list of mappings", key_place):
+        fields = read_fields(reader, member, schema.INCLUDE, "an include")
+        if fields is None:
+            continue
+        if not fields.entries:
+            reader.report("unused", place_of(member), "this include is unused: it names no file")
+        if schema.PYTHON_FILE in fields:
+            # Joining keeps an absolute path as it is.
+            path = folder / Path(fields[schema.PYTHON_FILE]).expanduser()
+            why = _run(path, namespace)
+            if why is not None:
+                place = fields.value_place(schema.PYTHON_FILE)
+                reader.report("include-failed", place, f"cannot load python-file: {why}")
+    return namespace
+
+
+def _run(path: Path, namespace: dict[str, object]) -> str | None:
+    """Execute one file; None if all went well, else what went wrong and where."""
+    try:
+        source = path.read_bytes()
+    except OSError as problem:
+        return f"{problem.strerror or problem} ({path})"
+    try:
+        code = compile(source, str(path), "exec")
+    except SyntaxError as problem:
+        return _described(f"{type(problem).__name__}: {problem.msg}", path, problem.lineno, source)
+    except ValueError as problem:
+        return f"{problem} ({path})"
+    return _execute(code, path, namespace, source)
+
+
+def _execute(code: CodeType, path: Path, namespace: dict[str, object], source: bytes) -> str | None:
+    namespace["__file__"] = str(path)
+    try:
+        # Standard output belongs to the command: it may be JSON.
+        with contextlib.redirect_stdout(sys.stderr):
+            exec(code, namespace)  # noqa: S102  # operators' own code, which is what an include is
+    except (Exception, SystemExit) as problem:  # noqa: BLE001  # it may raise whatever it likes
+        frames = [each for each in traceback.extract_tb(problem.__traceback__) if each.filename == str(path)]
+        line = frames[-1].lineno if frames else None
+        return _described(f"{type(problem).__name__}: {problem}", path, line, source)
+    return None
+
+
+def _described(reason: str, path: Path, line: int | None, source: bytes) -> str:
+    where = f"{path}:{line}" if line else str(path)
+    lines = source.decode("utf-8", "replace").splitlines()
+    text = lines[line - 1] if line and line <= len(lines) else ""
+    old = PYTHON_2.search(reason) or (reason.startswith(("SyntaxError", "TabError")) and PYTHON_2_LINE.search(text))
+    return f"{reason} ({where})" + (PYTHON_2_ADVICE if old else "")
+
+
+def resolve_functions(reader: Reader, rules: JobRules, namespace: dict[str, object]) -> Functions:
+    """The functions that jobs name; a name that stands for no function is a problem at the name."""
+    found: dict[str, Function] = {}
+    for rule in rules.rules:
+        name = rule.fields[schema.FUNCTION]
+        if not name or name in found:
+            continue
+        value = namespace.get(name)
+        if callable(value):
+            found[name] = value
+            continue
+        place = rule.fields.value_place(schema.FUNCTION)
+        if value:
+            text = f'parameter-function "{name}" is not a function: it is of type {type(value).__name__}'
+        else:
+            callables = [each for each, one in namespace.items() if callable(one) and not each.startswith("__")]
+            meant = nearest(name, callables)
+            text = f'parameter-function "{name}" is not defined in any included python-file'
+            text += f'; did you mean "{meant}"?' if meant else ""
+        reader.report("unknown-function", place, text)
+    return Functions(found)

@@ -1,0 +1,123 @@
+"""From the text of a ``layout.yaml`` to a resolved ``Layout``, or to all that is wrong with it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from yaml.nodes import MappingNode, Node
+
+from ci_gate.config.document import (
+    LARGEST_FILE_BYTES,
+    START,
+    Duplicate,
+    Place,
+    YamlError,
+    decode,
+    place_of,
+    read_document,
+)
+from ci_gate.config.functions import Functions
+from ci_gate.config.layout import schema
+from ci_gate.config.layout.fields import Fields, Key, read_fields
+from ci_gate.config.layout.includes import read_includes, resolve_functions
+from ci_gate.config.layout.jobs import JobRules
+from ci_gate.config.layout.pipelines import read_pipelines
+from ci_gate.config.layout.projects import ProjectReader, Projects
+from ci_gate.config.layout.queues import NOOP, QueueBuilder
+from ci_gate.config.layout.reader import Reader
+from ci_gate.config.layout.templates import read_templates
+from ci_gate.config.problems import Level, Problem, RefusedError, has_errors
+from ci_gate.model.layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedLayout:
+    """A layout without errors; ``problems`` are its warnings and notes, by position."""
+
+    layout: Layout
+    functions: Functions
+    problems: tuple[Problem, ...] = ()
+
+
+def load_layout(
+    path: Path,
+    *,
+    connections: Mapping[str, str] | None = None,
+    noop_joins_queues: bool = False,
+    available_jobs: Collection[str] | None = None,
+) -> LoadedLayout:
+    """Read, run the includes of, and resolve one layout.
+
+    ``connections`` maps names to drivers; None if they are not known. ``available_jobs`` are the only jobs that
+    there are. Raises RefusedError with all problems if any of them is an error.
+    """
+    file = str(path)
+    duplicates: list[Duplicate] = []
+    try:
+        document = read_document(decode(_read(path)), duplicates.append)
+        reader = Reader(file, document, dict(connections) if connections is not None else None)
+        loaded = _load(reader, path, noop_joins=noop_joins_queues, available_jobs=available_jobs)
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        raise RefusedError([Problem(file, 0, 0, Level.ERROR, f"cannot read the layout: {reason}")]) from problem
+    except YamlError as problem:
+        place, text = problem.place, f"not valid YAML: {problem.reason}"
+        raise RefusedError([Problem(file, place.line, place.column, Level.ERROR, text, "yaml")]) from problem
+    for each in duplicates:
+        text = f'key "{each.name}" is given twice; the value on line {each.first.line} is ignored'
+        reader.report("duplicate-key", each.again, text)
+    if document.slow:
+        reader.report("unused", START, "PyYAML is here without libyaml: large layouts load slowly")
+    problems = tuple(reader.problems)
+    if loaded is None or has_errors(problems):
+        raise RefusedError(problems)
+    return LoadedLayout(*loaded, problems)
+
+
+def _read(path: Path) -> bytes:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    with path.open("rb") as file:
+        return file.read(LARGEST_FILE_BYTES + 1)
+
+
+def _load(
+    reader: Reader, path: Path, *, noop_joins: bool, available_jobs: Collection[str] | None
+) -> tuple[Layout, Functions] | None:
+    root = reader.document.root
+    if not isinstance(root, MappingNode):
+        reader.report("top-level", place_of(root) if root else START, "the layout must be a mapping")
+        return None
+    top = read_fields(reader, root, schema.FILE, schema.FILE.what, missing_at=START)
+    if top is None:
+        return None
+    namespace = read_includes(reader, *_section(top, schema.INCLUDES), path.resolve().parent)
+    pipelines = read_pipelines(reader, *_section(top, schema.PIPELINES))
+    names = [each.name for each in pipelines]
+    rules = JobRules(reader, *_section(top, schema.JOBS))
+    functions = resolve_functions(reader, rules, namespace)
+    templates = read_templates(reader, *_section(top, schema.TEMPLATES), names)
+    projects = ProjectReader(reader, names, templates).read(*_section(top, schema.PROJECTS))
+    jobs = {name: rules.job(name) for name in projects.first_named}
+    rules.check(jobs)
+    queues = QueueBuilder(reader, rules, jobs, noop_joins).build(pipelines, projects.by_name)
+    if available_jobs is not None:
+        _check_available(reader, rules, projects, available_jobs)
+    return Layout(pipelines, jobs, projects.by_name, queues), functions
+
+
+def _section(top: Fields, key: Key[Node | None]) -> tuple[Node | None, Place]:
+    return top.value(key), top.key_place(key) if key.name in top.entries else START
+
+
+def _check_available(reader: Reader, rules: JobRules, projects: Projects, available: Collection[str]) -> None:
+    """Every job that a project or an entry names must be in the list."""
+    places = {name: rule.place for name, rule in rules.exact.items()}
+    places |= {name: place_of(node) for name, node in projects.first_named.items()}
+    for name, place in places.items():
+        if name not in available and name != NOOP:
+            reader.report("undefined-job", place, f'job "{name}" is not in the list of available jobs')

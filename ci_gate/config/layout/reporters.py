@@ -1,0 +1,131 @@
+"""Actions of a pipeline: who is told what, by which connection (``spec/layout.md`` 5.6, gerrit-wire.md 6.1)."""
+
+from __future__ import annotations
+
+from yaml.nodes import MappingNode, Node
+
+from ci_gate.config.document import Entry, Place, place_of, scalar_value
+from ci_gate.config.layout import schema
+from ci_gate.config.layout.connections import names_with
+from ci_gate.config.layout.fields import Fields, Key, Table, read_fields
+from ci_gate.config.layout.reader import Reader, described, shortened, spot
+from ci_gate.config.layout.votes import vote_value
+from ci_gate.config.nearest import nearest
+from ci_gate.model.layout import GerritReporter, Reporter, SmtpReporter, SqlReporter
+
+DRIVERS = ("gerrit", "smtp", "sql")
+OURS = ("message", "project")
+
+
+def read_reporters(reader: Reader, pipeline: Fields, key: Key[Node | None], pipeline_name: str) -> tuple[Reporter, ...]:
+    """One action of a pipeline: a mapping from connection to settings."""
+    node = pipeline.value(key)
+    if node is None:
+        return ()
+    if not isinstance(node, MappingNode):
+        reader.mistyped(key.name, "a mapping, such as `gerrit:` with labels under it", node, pipeline.key_place(key))
+        return ()
+    found = []
+    for name, entry in reader.document.entries(node).items():
+        driver = _driver(reader, name, entry)
+        if driver is None:
+            _report_unknown(reader, name, entry, pipeline_name)
+            continue
+        reporter = _read(reader, name, entry, driver)
+        if reporter is not None:
+            found.append(reporter)
+    return tuple(found)
+
+
+def _driver(reader: Reader, name: str, entry: Entry) -> str | None:
+    """The kind of reporter. Where the connections are not known, whatever the contents fit."""
+    if name in schema.BUILT_IN_TRIGGERS:
+        return None
+    if reader.connections is not None:
+        driver = reader.connections.get(name)
+        return driver if driver in DRIVERS else None
+    if _is_vote(entry.value):
+        return None
+    if name == "gerrit" or not isinstance(entry.value, MappingNode):
+        return "gerrit"
+    keys = set(reader.document.entries(entry.value))
+    if name == "smtp" or (keys and keys <= _names(schema.SMTP_REPORTER)):
+        return "smtp"
+    return "sql" if keys and keys <= _names(schema.SQL_REPORTER) else "gerrit"
+
+
+def _names(table: Table) -> set[str]:
+    return {key.name for key in table.keys}
+
+
+def _is_vote(node: Node) -> bool:
+    """A number or a flag where settings belong: the form of Zuul 1.x."""
+    return isinstance(scalar_value(node), int)
+
+
+def _report_unknown(reader: Reader, name: str, entry: Entry, pipeline: str) -> None:
+    available = names_with(reader, *DRIVERS)
+    text = f'unknown reporter "{name}" in pipeline "{pipeline}"'
+    if name in schema.BUILT_IN_TRIGGERS:
+        hint = f"; {name} is a trigger only"
+    elif _is_vote(entry.value):
+        connection = next(iter(names_with(reader, "gerrit")), "gerrit")
+        hint = f"; put votes under the connection's name: `{connection}: {{{name}: {entry.value.value}}}`"
+    else:
+        meant = nearest(name, available)
+        hint = f'; did you mean "{meant}"?' if meant else ""
+    listed = f"; available: {', '.join(available)}" if available else ""
+    reader.report("unknown-reporter", place_of(entry.key), text + hint + listed, about=name)
+
+
+def _read(reader: Reader, name: str, entry: Entry, driver: str) -> Reporter | None:
+    key_place = place_of(entry.key)
+    if driver == "gerrit":
+        return _gerrit(reader, name, entry)
+    table = schema.SMTP_REPORTER if driver == "smtp" else schema.SQL_REPORTER
+    fields = read_fields(reader, entry.value, table, name, key_place)
+    if fields is None:
+        return None
+    if driver == "sql":
+        return SqlReporter(name, fields[schema.SCORE])
+    return SmtpReporter(
+        name, to=fields[schema.MAIL_TO], sender=fields[schema.MAIL_FROM], subject=fields[schema.MAIL_SUBJECT]
+    )
+
+
+def _gerrit(reader: Reader, name: str, entry: Entry) -> GerritReporter | None:
+    if not isinstance(entry.value, MappingNode):
+        reader.mistyped(name, "a mapping of labels and options", entry.value, place_of(entry.key))
+        return None
+    labels: list[tuple[str, int]] = []
+    flags: list[str] = []
+    options: list[tuple[str, str]] = []
+    for key, setting in reader.document.entries(entry.value).items():
+        value = scalar_value(setting.value)
+        if key in OURS:
+            _report_ours(reader, key, place_of(setting.key))
+        elif value is False or value is None:
+            text = f"{key} has no effect: {described(setting.value)} leaves it out"
+            reader.report("no-effect", place_of(setting.key), text)
+        elif key in schema.GERRIT_OPTIONS:
+            if isinstance(value, str):
+                options.append((key, value))
+            else:
+                reader.mistyped(key, "a string", setting.value, place_of(setting.key))
+        elif value is True:
+            flags.append(key)
+        elif key in schema.GERRIT_FLAGS:
+            found = described(setting.value)
+            reader.report(
+                "bad-value", spot(setting.value, place_of(setting.key)), f"{key}: {found} is not allowed; allowed: true"
+            )
+        else:
+            vote = vote_value(reader, key, setting)
+            if vote is not None:
+                labels.append((key, vote))
+    return GerritReporter(name, labels=tuple(labels), flags=tuple(flags), options=tuple(options))
+
+
+def _report_ours(reader: Reader, key: str, place: Place) -> None:
+    why = "the text is made from the pipeline's *-message keys" if key == "message" else "it is the change's own"
+    reader.report("unknown-key", place, f'unknown key "{shortened(key)}" in a Gerrit reporter; {why}')

@@ -1,0 +1,201 @@
+"""Project templates and their calls (``spec/layout.md`` 8)."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from yaml.nodes import MappingNode, Node
+
+from ci_gate.config.document import Place, place_of
+from ci_gate.config.layout import schema
+from ci_gate.config.layout.fields import Fields, read_fields, report_unknown_key
+from ci_gate.config.layout.names import Names, report_job_name, why_no_job_name
+from ci_gate.config.layout.reader import Reader, shortened
+from ci_gate.config.layout.trees import Leaf, read_tree, walk
+from ci_gate.config.nearest import nearest
+
+PARAMETER = re.compile(r"[^\W\d]\w*")
+WIDEST_FIELD = 3  # digits of a width
+SHORT_NAME = "name"
+
+
+class BadFormatError(Exception):
+    """Not a template string; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """``trees``: pipeline to job list, with the strings as written. ``parameters``: what a call must give."""
+
+    name: str
+    trees: Mapping[str, tuple[Leaf, ...]]
+    parameters: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A template and the values for it; the nodes are for positions."""
+
+    template: Template
+    name_place: Place
+    values: Mapping[str, str]
+    places: Mapping[str, Place]
+
+
+def read_templates(
+    reader: Reader, node: Node | None, key_place: Place, pipelines: Iterable[str]
+) -> dict[str, Template]:
+    if node is None:
+        return {}
+    names = Names(reader, "template")
+    found: dict[str, Template] = {}
+    for member in reader.members("project-templates", node, "a list of templates", key_place):
+        fields = read_fields(reader, member, schema.PROJECT_TEMPLATE, "a project template")
+        if fields is not None:
+            name = names.read(fields, schema.TEMPLATE_NAME)
+            found[name] = _template(reader, fields, name, list(pipelines))
+    return found
+
+
+def _template(reader: Reader, fields: Fields, name: str, pipelines: list[str]) -> Template:
+    what = f'template "{name}"'
+    if "{" in name or "}" in name:
+        text = f'"{shortened(name)}": not a valid template string: a template\'s own name has no fields'
+        reader.report("bad-format", fields.value_place(schema.TEMPLATE_NAME), text)
+    trees = {}
+    parameters: set[str] = set()
+    for key, entry in fields.others.items():
+        if key in schema.RESERVED_PIPELINE_NAMES:
+            report_unknown_key(reader, entry.key, key, schema.PROJECT_TEMPLATE, what)
+            continue
+        if key not in pipelines:
+            report_unknown_pipeline(reader, key, entry.key, what, pipelines)
+        trees[key] = read_tree(reader, key, entry.value, place_of(entry.key))
+        for leaf in walk(trees[key]):
+            parameters |= _checked_parameters(reader, leaf)
+    return Template(name, trees, frozenset(parameters - {SHORT_NAME}))
+
+
+def report_unknown_pipeline(reader: Reader, name: str, key: Node, what: str, pipelines: list[str]) -> None:
+    meant = nearest(name, pipelines)
+    hint = f'did you mean "{meant}"? ' if meant else ""
+    text = f'unknown pipeline "{shortened(name)}" in {what}; {hint}defined pipelines: {", ".join(pipelines) or "none"}'
+    reader.report("unknown-pipeline", place_of(key), text, about=name)
+
+
+def _checked_parameters(reader: Reader, leaf: Leaf) -> set[str]:
+    """The parameters of one string; a broken one is reported."""
+    try:
+        return parameters_of(leaf.name)
+    except BadFormatError as problem:
+        text = f'"{shortened(leaf.name)}": not a valid template string: {problem}'
+        reader.report("bad-format", place_of(leaf.node), text)
+        return set()
+
+
+def parameters_of(text: str) -> set[str]:
+    """The names of the fields of a Python format string. Raises BadFormatError."""
+    if "{" not in text and "}" not in text:
+        return set()
+    found = set()
+    try:
+        for _, field, spec, _ in string.Formatter().parse(text):
+            if field is None:
+                continue
+            if not PARAMETER.fullmatch(field):
+                raise BadFormatError(f'"{{{field}}}" is not a name of a parameter')
+            if any(len(digits) > WIDEST_FIELD for digits in re.findall(r"\d+", spec or "")):
+                raise BadFormatError(f'the width in "{spec}" is too large')
+            found.add(field)
+            found |= parameters_of(spec or "")
+        text.format_map(dict.fromkeys(found, "x"))
+    except (ValueError, LookupError) as problem:
+        raise BadFormatError(str(problem)) from problem
+    return found
+
+
+def read_calls(reader: Reader, project: Fields, what: str, templates: Mapping[str, Template]) -> list[Call]:
+    """``template`` of a project, in order."""
+    node = project.value(schema.TEMPLATE)
+    if node is None:
+        return []
+    key_place = project.key_place(schema.TEMPLATE)
+    form = "a list of mappings, such as `- name: TEMPLATE`"
+    calls = []
+    for member in reader.members("template", node, form, key_place):
+        if not isinstance(member, MappingNode):
+            reader.mistyped("a member of template", "a mapping, such as `name: TEMPLATE`", member)
+            continue
+        call = _call(reader, member, what, templates)
+        if call is not None:
+            calls.append(call)
+    return calls
+
+
+def _call(reader: Reader, node: MappingNode, what: str, templates: Mapping[str, Template]) -> Call | None:
+    entries = reader.document.entries(node)
+    if SHORT_NAME not in entries:
+        reader.report("missing-key", place_of(node), "name is missing in a template call")
+        return None
+    entry = entries[SHORT_NAME]
+    name = reader.text("name", entry.value, place_of(entry.key))
+    template = templates.get(name) if name is not None else None
+    if name is not None and template is None:
+        meant = nearest(name, templates)
+        hint = f'did you mean "{meant}"?' if meant else f"known templates: {', '.join(templates) or 'none'}"
+        text = f'unknown template "{shortened(name)}" in {what}; {hint}'
+        reader.report("unknown-template", place_of(entry.value), text, about=name)
+    if template is None:
+        return None
+    values = {}
+    places = {}
+    for key, given in entries.items():
+        if key == SHORT_NAME:
+            continue
+        if key not in template.parameters:
+            text = f'template "{template.name}" does not use the parameter "{shortened(key)}"'
+            known = f"; its parameters: {', '.join(sorted(template.parameters))}" if template.parameters else ""
+            reader.report("unknown-parameter", place_of(given.key), text + known)
+            continue
+        value = reader.text(key, given.value, place_of(given.key))
+        values[key] = value if value is not None else "x"
+        places[key] = place_of(given.value)
+    for missing in sorted(template.parameters - set(entries)):
+        text = f'template "{template.name}" needs the parameter "{missing}"'
+        reader.report("missing-parameter", place_of(entry.value), text)
+        values[missing] = "x"  # so that the rest can be checked
+    return Call(template, place_of(entry.value), values, places)
+
+
+def expand(reader: Reader, call: Call, project: str) -> dict[str, tuple[Leaf, ...]]:
+    """The job lists of a call: pipeline to job list. ``{name}`` is the part of the project's name after the last /."""
+    values = {**call.values, SHORT_NAME: project.rsplit("/", 1)[-1]}
+    return {name: _expanded(reader, call, tree, values) for name, tree in call.template.trees.items()}
+
+
+def _expanded(reader: Reader, call: Call, leaves: Iterable[Leaf], values: Mapping[str, str]) -> tuple[Leaf, ...]:
+    found = []
+    for leaf in leaves:
+        name = leaf.name
+        if "{" in name or "}" in name:
+            try:
+                name = name.format_map(values)
+            except (ValueError, LookupError):
+                continue  # reported with the template
+        if why_no_job_name(name) is not None or name.startswith("^"):
+            report_job_name(reader, name, _culprit(call, leaf))
+            continue
+        found.append(Leaf(name, leaf.node, _expanded(reader, call, leaf.children, values)))
+    return tuple(found)
+
+
+def _culprit(call: Call, leaf: Leaf) -> Place:
+    """What makes an expanded name bad: a value of the call, else the template's text, else the call."""
+    for parameter in sorted(parameters_of(leaf.name) & set(call.values)):
+        if call.values[parameter] and why_no_job_name(call.values[parameter]) is not None:
+            return call.places.get(parameter, call.name_place)
+    blank = leaf.name.format_map(dict.fromkeys(parameters_of(leaf.name), "x"))
+    return place_of(leaf.node) if why_no_job_name(blank) is not None else call.name_place

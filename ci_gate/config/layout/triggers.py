@@ -1,0 +1,146 @@
+"""Triggers of a pipeline: filters for events of Gerrit, of timers and of this service (``spec/layout.md`` 5.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import partial
+
+from yaml.nodes import MappingNode, Node, SequenceNode
+
+from ci_gate.config.document import Entry, Place, place_of
+from ci_gate.config.layout import schema
+from ci_gate.config.layout.connections import drivers_text, has_driver, names_with
+from ci_gate.config.layout.fields import Fields, Key, Table, read_fields
+from ci_gate.config.layout.reader import Reader
+from ci_gate.config.layout.timespec import MONTH, BadTimeError, check_timespec
+from ci_gate.config.layout.votes import read_event_votes, read_vote_requirements
+from ci_gate.config.nearest import nearest
+from ci_gate.model.expression import Expression
+from ci_gate.model.layout import EventFilter, VoteRequirement
+
+FilterReader = Callable[[Reader, Fields, str], EventFilter]
+
+
+def read_triggers(
+    reader: Reader, node: Node | None, key_place: Place, pipeline: str, pipelines: Collection[str]
+) -> tuple[EventFilter, ...]:
+    """``trigger`` of a pipeline: a mapping from trigger name to a filter or a list of filters.
+
+    ``pipelines`` are the names of all, for triggers that name one.
+    """
+    if node is None:
+        return ()
+    if not isinstance(node, MappingNode):
+        reader.mistyped("trigger", "a mapping, such as `gerrit:` with a list of filters under it", node, key_place)
+        return ()
+    found: list[EventFilter] = []
+    for name, entry in reader.document.entries(node).items():
+        if name == "timer":
+            found += _filters(reader, name, entry, schema.TIMER_FILTER, _timer_filter)
+        elif name == "zuul":
+            found += _filters(reader, name, entry, schema.ZUUL_FILTER, partial(_zuul_filter, pipelines))
+        elif has_driver(reader, name, "gerrit"):
+            found += _filters(reader, name, entry, schema.GERRIT_FILTER, _gerrit_filter)
+        else:
+            available = [*names_with(reader, "gerrit"), *schema.BUILT_IN_TRIGGERS]
+            meant = nearest(name, available)
+            hint = f'did you mean "{meant}"? ' if meant else ""
+            text = f'unknown trigger "{name}" in pipeline "{pipeline}"; {hint}available: {", ".join(available)}'
+            reader.report("unknown-trigger", place_of(entry.key), text + drivers_text(reader, name), about=name)
+    return tuple(found)
+
+
+def _filters(reader: Reader, trigger: str, entry: Entry, table: Table, read: FilterReader) -> list[EventFilter]:
+    node = entry.value
+    members = node.value if isinstance(node, SequenceNode) else [node]
+    found = []
+    for member in members:
+        if not isinstance(member, MappingNode):
+            wanted = "a list of filters, each a mapping"
+            reader.mistyped(trigger, wanted, member, place_of(entry.key) if member is node else None)
+            continue
+        fields = read_fields(reader, member, table, f"a filter of the trigger {trigger}")
+        if fields is not None:
+            found.append(read(reader, fields, trigger))
+    return found
+
+
+def _gerrit_filter(reader: Reader, fields: Fields, trigger: str) -> EventFilter:
+    types = fields[schema.EVENT]
+    if schema.EVENT in fields and not types:
+        place = fields.value_place(schema.EVENT)
+        reader.report("bad-value", place, f"event: nothing is named; allowed: {', '.join(schema.CLASSIC_EVENTS)}")
+    if schema.REF in fields and types and "ref-updated" not in types:
+        place = fields.key_place(schema.REF)
+        reader.report("ref-without-ref-event", place, "ref can only be used with the event ref-updated")
+    if schema.BRANCH in fields and types == ("ref-updated",):
+        place = fields.key_place(schema.BRANCH)
+        text = "branch has no effect: ref-updated has no branch, so this filter never matches; use ref"
+        reader.report("no-effect", place, text)
+    return EventFilter(
+        trigger=trigger,
+        types=types,
+        branches=fields[schema.BRANCH],
+        refs=fields[schema.REF],
+        ignore_deletes=fields[schema.IGNORE_DELETES],
+        comments=_new_or_old(reader, fields, schema.COMMENT, schema.OLD_COMMENT),
+        emails=_new_or_old(reader, fields, schema.EMAIL, schema.OLD_EMAIL),
+        usernames=_new_or_old(reader, fields, schema.USERNAME, schema.OLD_USERNAME),
+        votes=read_event_votes(reader, fields.value(schema.APPROVAL), _place(fields, schema.APPROVAL)),
+        require_approval=_votes(reader, fields, schema.REQUIRE_APPROVAL),
+        reject_approval=_votes(reader, fields, schema.REJECT_APPROVAL),
+        scope=fields[schema.SCOPE] or None,
+    )
+
+
+def _timer_filter(reader: Reader, fields: Fields, trigger: str) -> EventFilter:
+    text = fields[schema.TIME]
+    if schema.TIME in fields:
+        place = fields.value_place(schema.TIME)
+        form = "five or six fields: minute hour day month weekday [second]"
+        try:
+            parts = check_timespec(text)
+        except BadTimeError as problem:
+            reader.report("bad-timer", place, f'time: "{text}" {problem}; {form}')
+        else:
+            if parts[MONTH] != "*":
+                reader.report(
+                    "timer-month", place, f'time: month "{parts[MONTH]}" is honoured here; Zuul 2.6 ignored it'
+                )
+    return EventFilter(trigger=trigger, types=("timer",), timespecs=(text,))
+
+
+def _zuul_filter(pipelines: Collection[str], reader: Reader, fields: Fields, trigger: str) -> EventFilter:
+    types = fields[schema.ZUUL_EVENT]
+    for expression in fields[schema.ZUUL_PIPELINE]:
+        if not any(expression.match(name) for name in pipelines):
+            text = f'no pipeline matches "{expression.source}"; pipelines: {", ".join(pipelines)}'
+            reader.report("no-effect", fields.key_place(schema.ZUUL_PIPELINE), f"pipeline has no effect: {text}")
+    if schema.ZUUL_PIPELINE in fields and types == ("project-change-merged",):
+        text = "pipeline: not allowed with project-change-merged; allowed: with parent-change-enqueued"
+        reader.report("bad-value", fields.key_place(schema.ZUUL_PIPELINE), text)
+    return EventFilter(
+        trigger=trigger,
+        types=types,
+        pipelines=fields[schema.ZUUL_PIPELINE],
+        require_approval=_votes(reader, fields, schema.REQUIRE_APPROVAL),
+        reject_approval=_votes(reader, fields, schema.REJECT_APPROVAL),
+    )
+
+
+def _new_or_old(
+    reader: Reader, fields: Fields, new: Key[tuple[Expression, ...]], old: Key[tuple[Expression, ...]]
+) -> tuple[Expression, ...]:
+    if fields[new] and fields[old]:
+        text = f"{old.name} is ignored because {new.name} is given"
+        reader.report("deprecated-ignored", fields.key_place(old), text)
+    return fields[new] or fields[old]
+
+
+def _votes(reader: Reader, fields: Fields, key: Key[Node | None]) -> tuple[VoteRequirement, ...]:
+    return read_vote_requirements(reader, key.name, fields.value(key), _place(fields, key))
+
+
+def _place(fields: Fields, key: Key[Node | None]) -> Place:
+    """The key, or the mapping where the key is not there."""
+    return fields.key_place(key) if key.name in fields.entries else place_of(fields.node)
