@@ -61,7 +61,7 @@ def check(layout: str | None, config: str | None, available: frozenset[str] | No
     connections, noop_joins = None, False
     if config is not None or layout is None:
         # Reading settings takes a third of the time of a check, and a lone layout does not need them.
-        from ci_gate.config.read_settings import find_settings_file, read_settings  # noqa: PLC0415
+        from ci_gate.config.read_settings import find_settings_file, read_settings  # noqa: PLC0415  # as just said
 
         try:
             settings, problems = read_settings(find_settings_file(config))

@@ -96,7 +96,12 @@ MERGE_FAILURE = nested(
 DISABLED = nested("disabled", "a mapping: connection to settings", "Reported while the pipeline is disabled.")
 DEQUEUE = Key("dequeue-on-new-patchset", Flag(), True, "A new patch set removes the older one.")
 IGNORE_DEPENDENCIES = Key("ignore-dependencies", Flag(), False, "Independent: do not put needed changes in front.")
-DISABLE_AFTER = Key("disable-after-consecutive-failures", Integer(1), 0, "Disables the pipeline; 0 or absent: never.")
+DISABLE_AFTER = Key(
+    "disable-after-consecutive-failures",
+    Integer(1),
+    0,
+    "So many failures in a row disable the pipeline; absent: never.",
+)
 WINDOW = Key("window", Integer(0), 20, "Dependent: so many items of a queue run jobs; 0: all.")
 WINDOW_FLOOR = Key("window-floor", Integer(1), 3, "The window never shrinks below.")
 WINDOW_INCREASE = Key("window-increase-type", Choice(("linear", "exponential")), "linear", "How it grows on success.")
@@ -105,9 +110,9 @@ WINDOW_DECREASE = Key(
     "window-decrease-type", Choice(("linear", "exponential")), "exponential", "How it shrinks on failure."
 )
 WINDOW_DECREASE_FACTOR = Key("window-decrease-factor", Integer(1), 2, "By how much.")
-WINDOW_CEILING = Key("window-ceiling", Integer(1), 0, "The window never grows above; 0 or absent: no bound.")
+WINDOW_CEILING = Key("window-ceiling", Integer(1), 0, "The window never grows above; absent: no bound.")
 PRIORITY = nested("priority", "a list of mappings", "The first entry whose every expression is found gives the value.")
-LIMIT = Key("limit", Integer(1), 0, "Independent: so many items below value 0 run at a time; 0 or absent: no bound.")
+LIMIT = Key("limit", Integer(1), 0, "Independent: so many items below value 0 run at a time; absent: no bound.")
 WINDOW_KEYS = (
     WINDOW,
     WINDOW_FLOOR,

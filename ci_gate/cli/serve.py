@@ -1,0 +1,91 @@
+"""``ci-gate serve``: the service, in the foreground, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from ci_gate import __version__
+from ci_gate.config.layout import LoadedLayout, load_layout
+from ci_gate.config.problems import Level, Problem, RefusedError
+from ci_gate.config.read_settings import find_settings_file, read_settings
+from ci_gate.config.settings import Settings
+from ci_gate.daemon.logs import LogConfigError, set_up_logging
+from ci_gate.daemon.refusals import refusals
+from ci_gate.daemon.service import Service, StartError
+
+STOPPED, REFUSED = 0, 1
+
+log = structlog.stdlib.get_logger("zuul.Server")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", "-c", metavar="FILE", help="the configuration file")
+    parser.add_argument("--layout", "-l", metavar="FILE", help="this layout in place of [zuul] layout_config")
+    parser.add_argument(
+        "-d", action="store_true", help="accepted and ignored: the service always stays in the foreground"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit status 0 after a clean stop, 1 if it could not start."""
+    try:
+        settings, problems = read_settings(find_settings_file(arguments.config))
+        if arguments.layout:
+            settings = replace(settings, layout_config=Path(arguments.layout))
+        set_up_logging(settings.log_config)
+        loaded = load_layout(
+            settings.layout_config,
+            connections=settings.drivers,
+            noop_joins_queues=settings.scheduler.noop_joins_queues,
+        )
+    except RefusedError as refused:
+        return _refuse(str(each) for each in refused.problems if each.level is not Level.NOTE)
+    except LogConfigError as problem:
+        return _refuse([str(problem)])
+    why_not = refusals(settings, loaded.layout)
+    if why_not:
+        return _refuse(why_not)
+    _tell((*problems, *loaded.problems))
+    try:
+        asyncio.run(_serve(settings, loaded))
+    except StartError as problem:
+        return _refuse([str(problem)])
+    return STOPPED
+
+
+def _refuse(reasons: Iterable[str]) -> int:
+    for reason in reasons:
+        print(f"ci-gate: cannot start: {reason}", file=sys.stderr)
+    return REFUSED
+
+
+def _tell(problems: Iterable[Problem]) -> None:
+    for each in problems:
+        if each.level is Level.WARNING:
+            log.warning(each.text, at=each.location)
+        elif each.level is Level.NOTICE:
+            log.info(each.text, at=each.location)
+
+
+async def _serve(settings: Settings, loaded: LoadedLayout) -> None:
+    service = Service(settings, loaded)
+    loop = asyncio.get_running_loop()
+
+    def stop(name: str) -> None:
+        log.info("stopping", signal=name)
+        service.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number.name)
+    loop.add_signal_handler(signal.SIGHUP, log.warning, "SIGHUP: reloading is not there yet; restart the service")
+    log.info("starting", version=__version__, config=settings.path, layout=settings.layout_config)
+    await service.run(lambda: log.info("serving", url=f"http://{settings.web.listen_address}:{settings.web.port}/"))
+    log.info("stopped")

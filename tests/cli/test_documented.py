@@ -1,0 +1,33 @@
+"""Every option of every command is documented, and no other."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from ci_gate.cli.main import COMMANDS
+
+TEXT = (Path(__file__).parent.parent.parent / "docs" / "commands.md").read_text(encoding="utf-8")
+
+
+def section(command):
+    _, _, rest = TEXT.partition(f"## ci-gate {command}\n")
+    assert rest, f"docs/commands.md has no section on ci-gate {command}"
+    return rest.partition("\n## ")[0]
+
+
+def options(command):
+    parser = argparse.ArgumentParser(add_help=False)
+    import_module(f"ci_gate.cli.{command}").add_arguments(parser)
+    return {option for action in parser._actions for option in action.option_strings}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_options_of_a_command_are_those_in_its_table(command):
+    rows = [line for line in section(command).splitlines() if line.startswith("| `-")]
+    documented = {option for row in rows for option in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", row.split("|")[1])}
+    assert documented == options(command)

@@ -1,0 +1,149 @@
+"""What keeps ``ci-gate serve`` from starting: one clear line each, and exit status 1."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import paramiko
+import pytest
+
+LAYOUT = """pipelines:
+  - name: check
+    manager: IndependentPipelineManager
+    trigger: {gerrit: [{event: patchset-created}]}
+projects: []
+"""
+
+
+class Place:
+    """A folder with a configuration that would start."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.key = folder / "id_ecdsa"
+        paramiko.ECDSAKey.generate().write_private_key_file(str(self.key))
+        self.layout = folder / "layout.yaml"
+        self.layout.write_text(LAYOUT)
+        self.values = {
+            "gearman": {"server": "127.0.0.1", "port": free_port()},
+            "gearman_server": {"start": "true", "listen_address": "127.0.0.1"},
+            "gerrit": {"server": "127.0.0.1", "port": free_port(), "user": "ci", "sshkey": self.key},
+            "zuul": {"layout_config": self.layout, "state_dir": folder / "state"},
+            "merger": {"zuul_url": "http://127.0.0.1/p", "git_dir": folder / "git"},
+            "webapp": {"listen_address": "127.0.0.1", "port": free_port()},
+        }
+
+    def serve(self, *arguments: str) -> tuple[int, list[str]]:
+        """Exit status and the lines on standard error."""
+        lines = []
+        for section, values in self.values.items():
+            lines += [f"[{section}]", *(f"{key}={value}" for key, value in values.items())]
+        config = self.folder / "ci.conf"
+        config.write_text("\n".join(lines) + "\n")
+        command = [sys.executable, "-m", "ci_gate", "serve", "--config", str(config), *arguments]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        return ended.returncode, ended.stderr.splitlines()
+
+    def refusal(self, *arguments: str) -> str:
+        """The one line that says why it does not start."""
+        status, lines = self.serve(*arguments)
+        assert status == 1, lines
+        said = [line for line in lines if line.startswith("ci-gate: cannot start: ")]
+        assert len(said) == 1, lines
+        assert "Traceback" not in "\n".join(lines)
+        return said[0].removeprefix("ci-gate: cannot start: ")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path)
+
+
+def test_a_key_file_that_is_not_there(place):
+    place.key.unlink()
+    assert f"key file {place.key} does not exist" in place.refusal()
+
+
+def test_a_key_file_that_is_no_key(place):
+    place.key.write_text("not a key\n")
+    assert str(place.key) in place.refusal()
+
+
+def test_a_key_file_that_others_may_read(place):
+    place.key.chmod(0o644)
+    assert f"chmod 600 {place.key}" in place.refusal()
+
+
+def test_an_error_in_the_layout(place):
+    place.layout.write_text(LAYOUT.replace("patchset-created", "patchset-made"))
+    refusal = place.refusal()
+    assert refusal.startswith(f"{place.layout}:4:")
+    assert "patchset-made" in refusal
+
+
+def test_another_layout_may_be_named(place):
+    assert "nowhere.yaml: error: cannot read the layout" in place.refusal("--layout", str(place.folder / "nowhere.yaml"))
+
+
+def test_a_missing_address_for_workers(place):
+    del place.values["merger"]["zuul_url"]
+    assert "zuul_url is missing" in place.refusal()
+
+
+def test_a_broken_setting(place):
+    place.values["webapp"]["port"] = "many"
+    assert "[webapp] port" in place.refusal()
+
+
+@pytest.mark.parametrize("section", ["webapp", "gearman"])
+def test_a_port_that_is_taken(place, section):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        place.values[section]["port"] = taken.getsockname()[1]
+        refusal = place.refusal()
+    assert str(place.values[section]["port"]) in refusal
+    assert "in use" in refusal.lower()
+
+
+def test_a_state_dir_that_cannot_be_made(place):
+    (place.folder / "file").write_text("")
+    place.values["zuul"]["state_dir"] = place.folder / "file" / "state"
+    assert "state_dir" in place.refusal()
+
+
+def test_a_log_config_that_is_not_there(place):
+    place.values["zuul"]["log_config"] = place.folder / "logging.conf"
+    assert f"{place.folder / 'logging.conf'}" in place.refusal()
+
+
+def test_a_configuration_that_is_not_there(place):
+    command = [sys.executable, "-m", "ci_gate", "serve", "--config", "/no/such/ci.conf"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 1
+    assert "/no/such/ci.conf: error: there is no such configuration file" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("layout", "needs"),
+    [
+        (LAYOUT.replace("Independent", "Dependent"), "DependentPipelineManager"),
+        (
+            LAYOUT.replace("{gerrit: [{event: patchset-created}]}", "{timer: [{time: '0 * * * *'}]}"),
+            "the timer trigger",
+        ),
+    ],
+)
+def test_what_this_version_cannot_do_yet_is_refused_rather_than_half_done(place, layout, needs):
+    place.layout.write_text(layout)
+    refusal = place.refusal()
+    assert f'pipeline "check" needs {needs}' in refusal

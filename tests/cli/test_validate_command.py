@@ -1,0 +1,135 @@
+"""``ci-gate validate`` as people and scripts meet it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ci_gate.cli.main import main
+
+ETC = Path(__file__).parent.parent.parent / "etc"
+LAYOUT = """pipelines:
+  - name: check
+    manager: IndependentPipelineManager
+    trigger:
+      gerrit:
+        - event: patchset-created
+projects:
+  - name: demo/app
+    check:
+      - demo-unit
+"""
+CONFIG = """[gearman]
+server=127.0.0.1
+[gerrit]
+server=review.example.org
+user=ci
+[zuul]
+layout_config=layout.yaml
+state_dir=state
+"""
+
+
+@pytest.fixture
+def layout(tmp_path):
+    path = tmp_path / "layout.yaml"
+    path.write_text(LAYOUT)
+    return path
+
+
+def test_the_example_is_valid(capsys):
+    assert main(["validate", str(ETC / "layout.yaml"), "--config", str(ETC / "ci.conf")]) == 0
+    assert capsys.readouterr().out == f"{ETC / 'layout.yaml'} is valid: 1 pipeline, 1 job, 1 project, 0 shared queues\n"
+
+
+def test_jobs_under_a_pipeline_that_does_not_exist_are_refused_with_the_nearest_name(layout, capsys):
+    layout.write_text(LAYOUT.replace("    check:\n      - demo", "    testcheck:\n      - demo"))
+    assert main(["validate", str(layout)]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        (
+            f'{layout}:9:5: error: unknown pipeline "testcheck" in project "demo/app"; did you mean "check"? '
+            "defined pipelines: check [unknown-pipeline]"
+        ),
+        "        testcheck:",
+        "        ^",
+        f"{layout} is refused: 1 error",
+    ]
+
+
+def test_warnings_are_shown_and_count_only_when_strict(layout, capsys):
+    layout.write_text(LAYOUT.replace("    check:\n      - demo-unit", "    check: demo-unit"))
+    assert main(["validate", str(layout)]) == 0
+    assert "warning: check should be a list" in capsys.readouterr().out
+    assert main(["validate", "--strict", str(layout)]) == 1
+    assert "is refused (--strict)" in capsys.readouterr().out
+
+
+def test_notes_are_shown_on_request_only(layout, capsys):
+    layout.write_text(LAYOUT + "jobs:\n  - name: nobody-has-it\n")
+    assert main(["validate", str(layout)]) == 0
+    assert "unused" not in capsys.readouterr().out
+    assert main(["validate", "--notes", str(layout)]) == 0
+    assert 'note: job "nobody-has-it" is unused' in capsys.readouterr().out
+
+
+def test_jobs_that_are_not_in_the_list_are_named(layout, tmp_path, capsys):
+    jobs = tmp_path / "jobs.txt"
+    jobs.write_text("\n  demo-lint  \n")
+    assert main(["validate", "--jobs", str(jobs), str(layout)]) == 1
+    assert 'job "demo-unit" is not in the list' in capsys.readouterr().out
+    jobs.write_text("demo-unit\n")
+    assert main(["validate", "--jobs", str(jobs), str(layout)]) == 0
+
+
+def test_machines_get_json(layout, capsys):
+    layout.write_text(LAYOUT.replace("event: patchset-created", "event: patchset-uploaded"))
+    assert main(["validate", "--format", "json", str(layout)]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["accepted"] is False
+    (problem,) = document["problems"]
+    assert (problem["line"], problem["column"], problem["code"]) == (6, 18, "bad-value")
+    layout.write_text(LAYOUT)
+    assert main(["validate", "--format", "json", str(layout)]) == 0
+    assert json.loads(capsys.readouterr().out)["summary"] == {
+        "pipelines": 1,
+        "jobs": 1,
+        "projects": 1,
+        "shared_queues": 0,
+    }
+
+
+def test_the_configuration_says_which_connections_there_are(layout, tmp_path, capsys):
+    config = tmp_path / "ci.conf"
+    config.write_text(CONFIG.replace("layout.yaml", str(layout)))
+    layout.write_text(LAYOUT.replace("      gerrit:", "      review:"))
+    assert main(["validate", str(layout)]) == 0, "without a configuration any name may be a connection"
+    capsys.readouterr()
+    assert main(["validate", "--config", str(config)]) == 1
+    assert 'unknown trigger "review" in pipeline "check"; available: gerrit, timer, zuul' in capsys.readouterr().out
+
+
+def test_problems_of_the_configuration_are_shown_too(layout, tmp_path, capsys):
+    config = tmp_path / "ci.conf"
+    config.write_text(CONFIG.replace("user=ci", "user=ci\nport=many"))
+    assert main(["validate", "--config", str(config), str(layout)]) == 1
+    assert f"{config}:6:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["--config", "/no/such/ci.conf"], ["--jobs", "/no/such/jobs", "x.yaml"]])
+def test_what_cannot_be_read_is_a_matter_of_usage(arguments, capsys):
+    assert main(["validate", *arguments]) == 2
+    assert "/no/such/" in capsys.readouterr().err
+
+
+def test_a_layout_that_is_not_there_is_one_clear_line(tmp_path, capsys):
+    assert main(["validate", str(tmp_path / "none.yaml")]) == 1
+    assert "cannot read the layout: No such file or directory" in capsys.readouterr().out
+
+
+def test_an_unknown_option_is_a_matter_of_usage(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["validate", "--colour", "x.yaml"])
+    assert ended.value.code == 2
+    assert "--colour" in capsys.readouterr().err

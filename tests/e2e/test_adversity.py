@@ -1,0 +1,152 @@
+"""What the world does to a service: nothing is lost, nothing is said twice, and nobody waits for somebody else."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import time
+
+import pytest
+from conftest import DEADLINE_S, EXAMPLES, JOB, PROJECT, Site, when
+
+from ci_gate.sandbox.gerrit import SandboxGerrit
+from ci_gate.sandbox.world import CI_ACCOUNT, World, free_port
+
+pytestmark = pytest.mark.e2e
+
+GEARMAND = shutil.which("gearmand", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+
+TWO_GERRITS = """
+pipelines:
+  - name: first
+    manager: IndependentPipelineManager
+    source: gerrit
+    trigger: {gerrit: [{event: patchset-created}]}
+    success: {gerrit: {Verified: 1}}
+  - name: second
+    manager: IndependentPipelineManager
+    source: other
+    trigger: {other: [{event: patchset-created}]}
+    success: {other: {Verified: 1}}
+projects:
+  - name: example/project
+    first: [gate-example-project-unit]
+    second: [gate-example-project-unit]
+"""
+
+
+async def test_a_vote_that_gerrit_fails_to_take_is_given_again_and_once(site):
+    site.gerrit.faults.fail("review", "fatal: internal server error", times=2)
+    change = site.upload()
+    await site.vote(change.number, +1)
+    assert len(site.ours(change.number)) == 1
+
+
+async def test_a_vote_whose_answer_is_lost_is_not_given_twice(site):
+    site.gerrit.faults.cut("review", applied=True)
+    change = site.upload()
+    await site.vote(change.number, +1)
+    await when(lambda: "is there" in log(site) or "already" in log(site), "the service finding its own report")
+    last = site.upload({"other": "y\n"})
+    await site.vote(last.number, +1)
+    assert len(site.ours(change.number)) == 1
+
+
+async def test_a_lost_stream_is_opened_again(site):
+    site.gerrit.drop_connections()
+    await when(lambda: site.gerrit.listeners, "a new stream")
+    change = site.upload()
+    await site.vote(change.number, +1)
+
+
+async def test_broken_lines_and_unknown_events_harm_nothing(site):
+    site.gerrit.write_to_streams(b'{"type": broken\n\n[1, 2]\n{"type": "brand-new-event", "x": 1}\n\xff\xfe\n')
+    change = site.upload()
+    await site.vote(change.number, +1)
+
+
+async def test_a_gerrit_that_stops_in_the_middle_of_a_reply_delays_nobody_else(tmp_path):
+    with SandboxGerrit(tmp_path / "other-gerrit") as other:
+        key = other.create_account(CI_ACCOUNT, votes={"Verified": (-1, 1)})
+        other.create_account("dev", may_push=True)
+        other.create_project(PROJECT, {"README": "x\n"})
+        section = "connection other"
+        settings = {
+            (section, "driver"): "gerrit",
+            (section, "server"): "127.0.0.1",
+            (section, "port"): str(other.port),
+            (section, "user"): CI_ACCOUNT,
+            (section, "sshkey"): str(key),
+        }
+        async with World(tmp_path / "world", EXAMPLES, layout=TWO_GERRITS, settings=settings) as world:
+            site = Site(world)
+            await site.start()
+            await when(lambda: other.listeners, "the stream of the other Gerrit")
+            site.gerrit.faults.stall("query", times=100)
+            stuck = site.upload()
+            await when(
+                lambda: any("query" in each.line for each in site.gerrit.received), "the query that gets no answer"
+            )
+            begun = time.monotonic()
+            change = other.create_change(PROJECT, {"file": "x\n"}, "Go on", by="dev")
+            await when(lambda: other.votes(change.number, "Verified").get(CI_ACCOUNT) == 1, "the other Gerrit's vote")
+            assert time.monotonic() - begun < DEADLINE_S / 2
+            assert site.vote_of(stuck.number) is None
+            site.gerrit.faults.clear()
+            await site.vote(stuck.number, +1)
+
+
+async def test_a_gerrit_that_cannot_be_reached_at_start_is_tried_again(idle_site):
+    gerrit = idle_site.gerrit
+    gerrit.create_project(PROJECT, {"README": "x\n"})
+    await asyncio.to_thread(gerrit.stop)
+    starting = asyncio.create_task(idle_site.world.start_service())
+    await when(lambda: idle_site.world.log.exists() and "cannot connect" in log(idle_site).lower(), "the log saying so")
+    assert not starting.done()
+    await asyncio.to_thread(gerrit.start)
+    await starting
+    idle_site.jenkins.add_job(JOB)
+    await idle_site.jenkins.start()
+    change = idle_site.upload()
+    await idle_site.vote(change.number, +1)
+
+
+@pytest.mark.skipif(GEARMAND is None, reason="gearmand (Debian's gearman-job-server) is not installed")
+async def test_debians_gearmand_serves_as_well(tmp_path):
+    port = free_port()
+    server = subprocess.Popen(
+        [GEARMAND, "--listen=127.0.0.1", f"--port={port}", "--log-file=stderr"], stderr=subprocess.DEVNULL
+    )
+    try:
+        settings = {("gearman_server", "start"): "false"}
+        async with World(tmp_path, EXAMPLES, settings=settings, gearman_port=port) as world:
+            site = Site(world)
+            await site.start()
+            change = site.upload()
+            await site.vote(change.number, +1)
+            site.jenkins.hold(JOB)
+            site.gerrit.comment(change.number, by="dev", message="recheck")
+            build = await site.jenkins.running(JOB)
+            site.gerrit.create_patch_set(change.number, {"file": "better\n"})
+            await when(lambda: build.result == "ABORTED", "the end of the build of the older patch set")
+            site.jenkins.release(JOB)
+            await site.reports(change.number, 2)
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
+
+
+async def test_a_worker_that_dies_is_replaced_without_a_word(site):
+    site.jenkins.hold(JOB)
+    change = site.upload()
+    build = await site.jenkins.running(JOB)
+    site.jenkins.cut(build)
+    site.jenkins.release(JOB)
+    await site.vote(change.number, +1)
+    assert len(site.builds(change.number)) == 2
+    assert len(site.ours(change.number)) == 1
+
+
+def log(site: Site) -> str:
+    return site.world.log.read_text(encoding="utf-8", errors="replace")
