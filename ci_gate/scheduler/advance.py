@@ -35,13 +35,14 @@ def advance(step: Step, item: Item) -> None:
     if reasons != build_set.failing_reasons:
         build_set.failing_reasons, item.view = reasons, None
     if all_ended(step.state, item):
+        building.cancel_builds(step, item)  # a refreshed record may have taken away jobs that still run
         reporting.report_end(step, item, succeeded=succeeded(step.state, item))
         _settle(step, item)
 
 
 def _leave_without_jobs(step: Step, item: Item) -> None:
     step.decide(item.subject_key, item.pipeline.name, Code.NO_JOBS)
-    building.cancel_builds(step, item)  # a refreshed record may have taken the jobs away while they ran
+    building.cancel_builds(step, item)  # a refreshed record may have taken away jobs that still run
     project = step.state.layout.projects.get(step.state.subject(item).project)
     if step.state.options.report_without_jobs and project and item.pipeline.name in project.trees:
         reporting.report_end(step, item, succeeded=True)

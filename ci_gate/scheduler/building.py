@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ci_gate.model.build import SUCCESS, BuildEnd, BuildRequest, BuildUpdate
-from ci_gate.model.change import Change, RefUpdate
+from ci_gate.model.change import Change, Periodic, RefUpdate, Subject
 from ci_gate.model.layout import Job
 from ci_gate.model.merge import MergeAnswer, MergeOutcome, MergeRequest, UpdateRequest
 from ci_gate.scheduler.effects import CancelBuild, LaunchBuild, Merge, RecordRunTime, SetTimer, UpdateRepository
@@ -67,9 +69,11 @@ def merge_answered(step: Step, answer: MergeAnswer) -> None:
         return
     build_set, subject = item.build_set, step.state.subject(item)
     name, pipeline = item.subject_key, item.pipeline.name
-    if answer.outcome is MergeOutcome.MERGED or not isinstance(subject, Change | RefUpdate):
+    answer = _understood(answer, subject)
+    if answer.outcome is MergeOutcome.MERGED:
         build_set.answer, build_set.merge_state = answer, MergeState.COMPLETE
-        step.decide(name, pipeline, Code.MERGED, commit=answer.commit)
+        code = Code.MERGED if isinstance(subject, Change) else Code.UPDATED
+        step.decide(name, pipeline, code, commit=answer.commit)
     elif _may_pass(answer.outcome) and build_set.merge_tries <= MERGE_REPEATS:
         delay = MERGE_REPEAT_S * 2 ** (build_set.merge_tries - 1)
         step.emit(SetTimer(f"merge:{answer.ref}", step.at + delay))
@@ -80,6 +84,19 @@ def merge_answered(step: Step, answer: MergeAnswer) -> None:
         for job in all_names(tree_of(step.state, item)):
             _skip(step, item, job)
     step.touch(item)
+
+
+def _understood(answer: MergeAnswer, subject: Subject) -> MergeAnswer:
+    """The answer as it counts for this kind of subject (scheduler.md 8 nos. 4 and 5)."""
+    match subject:
+        case Change() if answer.outcome is MergeOutcome.MERGED and answer.commit is None:
+            return replace(answer, outcome=MergeOutcome.INTERNAL, detail="the merger named no commit")
+        case RefUpdate() if answer.outcome is MergeOutcome.MERGED:
+            return replace(answer, commit=subject.newrev)
+        case Periodic():
+            return replace(answer, outcome=MergeOutcome.MERGED)  # it goes on with what there is
+        case _:
+            return answer
 
 
 def _may_pass(outcome: MergeOutcome) -> bool:
@@ -99,7 +116,8 @@ def merge_again(step: Step, name: str) -> None:
 def launch_wanted(step: Step, item: Item) -> None:
     """Launch every job that can be launched now, in tree order. A ``noop`` frees its children at once."""
     while True:
-        launched = [_launch_if_free(step, item, job) for job in list(wanted_now(step.state, item))]
+        wanted = list(wanted_now(step.state, item))
+        launched = [_launch_if_free(step, item, job) for job in wanted if job.name not in item.build_set.builds]
         ended_at_once = [build for build in launched if build is not None and build.result is not None]
         if not any(build.succeeded for build in ended_at_once):
             return
@@ -108,8 +126,9 @@ def launch_wanted(step: Step, item: Item) -> None:
 def _launch_if_free(step: Step, item: Item, job: Job) -> Build | None:
     if job.mutex is not None and not _take_mutex(step, item, job, job.mutex):
         return None
+    build = _launch(step, item, job)
     item.view = None
-    return _launch(step, item, job)
+    return build
 
 
 def _launch(step: Step, item: Item, job: Job) -> Build:
@@ -122,12 +141,12 @@ def _launch(step: Step, item: Item, job: Job) -> Build:
     if job.parameter_function is not None:
         answer = step.oracle.edit_parameters(item_view(step.state, item), job, parameters)
         if answer.error is not None:
-            return _end_at_once(step, item, build, EXCEPTION, answer.error)
+            return _end_at_once(step, item, build, EXCEPTION, _blame(job, answer.error))
         parameters = answer.parameters
     try:
         build.parameters = as_texts(parameters)
     except ParameterError as problem:
-        return _end_at_once(step, item, build, EXCEPTION, str(problem))
+        return _end_at_once(step, item, build, EXCEPTION, _blame(job, str(problem)))
     if job.name == NOOP:
         return _end_at_once(step, item, build, SUCCESS)
     build_set.builds[job.name] = build
@@ -136,11 +155,13 @@ def _launch(step: Step, item: Item, job: Job) -> Build:
     step.decide(item.subject_key, item.pipeline.name, Code.LAUNCHED, job=job.name, uuid=build.uuid)
     node = build.parameters.get("ZUUL_NODE")
     step.emit(
-        LaunchBuild(
-            BuildRequest(build.uuid or "", job.name, build.parameters, item.pipeline.pipeline.precedence, node)
-        )
+        LaunchBuild(BuildRequest(build.uuid or "", job.name, build.parameters, item.pipeline.pipeline.precedence, node))
     )
     return build
+
+
+def _blame(job: Job, error: str) -> str:
+    return f"parameter function {job.parameter_function}: {error}"
 
 
 def _end_at_once(step: Step, item: Item, build: Build, result: str, reason: str = "") -> Build:
@@ -268,13 +289,10 @@ def _cancel(step: Step, item: Item, build: Build) -> None:
 
 
 def forget(step: Step, item: Item) -> None:
-    """The item leaves: nothing finds its build set any more."""
-    state, build_set = step.state, item.build_set
-    if build_set.name is not None:
-        state.items_by_build_set.pop(build_set.name, None)
-    for build in build_set.builds.values():
-        if build.uuid is not None:
-            state.builds_by_uuid.pop(build.uuid, None)
+    """The item leaves: nothing finds its build set any more. Its builds have ended or are cancelled."""
+    state = step.state
+    if item.build_set.name is not None:
+        state.items_by_build_set.pop(item.build_set.name, None)
     for waiters in state.mutex_waiters.values():
         waiters.pop(item, None)
 

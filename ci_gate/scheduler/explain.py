@@ -53,6 +53,7 @@ class Code(StrEnum):
     ABANDONED = "abandoned"
     MERGE_REPEATED = "merge-repeated"
     MERGED = "merged"
+    UPDATED = "updated"
     NOT_MERGED = "not-merged"
     LAUNCHED = "launched"
     BUILD_ENDED = "build-ended"
@@ -103,6 +104,7 @@ TEXTS = {
     Code.ABANDONED: "left: the change was abandoned",
     Code.MERGE_REPEATED: "the merge is asked for again (try {tries}): {reason}",
     Code.MERGED: "merged for testing as {commit}",
+    Code.UPDATED: "the merger's copy of the repository is up to date",
     Code.NOT_MERGED: "could not be merged for testing ({outcome}): {reason}",
     Code.LAUNCHED: "job {job} launched as {uuid}",
     Code.BUILD_ENDED: "job {job} ended: {result}",

@@ -11,19 +11,20 @@ from ci_gate.model.layout import EventFilter, Pipeline, Requirements, VoteRequir
 from ci_gate.scheduler.explain import Code, Verdict, failed, passed
 
 BUILT_IN_TRIGGERS = {"timer": Code.TIMER, "zuul": Code.INTERNAL}
+FOR_OTHER_EVENTS = {Code.NO_TRIGGER, Code.EVENT_TYPE, Code.OTHER_CONNECTION, *BUILT_IN_TRIGGERS.values()}
 
 
 def accept_event(
     pipeline: Pipeline, event: Event, subject: Subject, now: float, *, reject_requires_votes: bool
 ) -> Verdict:
     """Does any filter of any trigger accept the event? A refusal carries the reason of the last filter asked
-    that knows the event's type, since that is the one an operator wonders about."""
+    that is for such events, since that is the one an operator wonders about."""
     verdict = failed(Code.NO_TRIGGER)
     for each in pipeline.triggers:
         found = check_event(each, event, subject, now, reject_requires_votes=reject_requires_votes)
         if found.passed:
             return found
-        if found.code is not Code.EVENT_TYPE or verdict.code in (Code.NO_TRIGGER, Code.EVENT_TYPE):
+        if found.code not in FOR_OTHER_EVENTS or verdict.code in FOR_OTHER_EVENTS:
             verdict = found
     return verdict
 

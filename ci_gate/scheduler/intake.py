@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ci_gate.model.change import Change, ChangeDetails, ChangeKey, RefKey, RefUpdate, Subject
 from ci_gate.model.event import Event
 from ci_gate.scheduler import entering
+from ci_gate.scheduler.backoff import backoff
 from ci_gate.scheduler.effects import QueryChange, SetTimer
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.filters import accept_event
@@ -32,13 +33,16 @@ ChangeId = tuple[str, str]
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """An event in the intake. ``ready`` once its change's record is fresh; ``details`` None: no such change."""
+    """An event in the intake. ``ready`` once its change's record is fresh; ``details`` None: no such change.
+
+    ``refusal`` is Gerrit's reason for not telling.
+    """
 
     event: Event
     arrived_at: float
     order: int
     ready: bool = False
-    timed: bool = False
+    refusal: str | None = None
     details: ChangeDetails | None = None
 
     @property
@@ -62,12 +66,16 @@ class Refresh:
 
 @dataclass(slots=True)
 class Intake:
-    """Events that wait for their change's record, by connection and by change."""
+    """Events that wait for their change's record, by connection and by change.
+
+    ``overtaking_timers`` are the connections for which such a timer is set, one at a time.
+    """
 
     lanes: dict[str, deque[Waiting]] = field(default_factory=dict)
     by_change: dict[ChangeId, list[Waiting]] = field(default_factory=dict)
     refreshes: dict[ChangeId, Refresh] = field(default_factory=dict)
     tickets: dict[int, ChangeId] = field(default_factory=dict)
+    overtaking_timers: set[str] = field(default_factory=set)
     arrived: int = 0
     tickets_issued: int = 0
 
@@ -103,7 +111,9 @@ def answered(step: Step, intake: Intake, message: ChangeAnswered) -> None:
     if message.details is not None:
         entering.refresh_records(step, message.details)
     for waiting in intake.by_change[change]:
-        if not waiting.ready and waiting.order <= refresh.asked_after:
+        if waiting.ready:  # held up by an earlier event: it goes with what is known then
+            waiting.details = message.details or waiting.details
+        elif waiting.order <= refresh.asked_after:
             _judge(step, waiting, message.details)
     _go_on(step, intake, change, refresh)
 
@@ -125,13 +135,12 @@ def query_failed(step: Step, intake: Intake, message: QueryFailed) -> None:
     refresh.ticket = None
     if message.transient:
         refresh.failures += 1
-        delay = min(FIRST_RETRY_S * 2 ** (refresh.failures - 1), LONGEST_RETRY_S)
+        delay = backoff(FIRST_RETRY_S, LONGEST_RETRY_S, refresh.failures)
         step.emit(SetTimer(_timer(change), step.at + delay))
         return
     for waiting in intake.by_change[change]:
-        if waiting.order <= refresh.asked_after:
-            waiting.ready = True
-            step.decide(_name(waiting.event), None, Code.QUERY_REFUSED, reason=message.reason)
+        if not waiting.ready and waiting.order <= refresh.asked_after:
+            waiting.ready, waiting.refusal = True, message.reason
     _go_on(step, intake, change, refresh)
 
 
@@ -153,8 +162,8 @@ def _go_on(step: Step, intake: Intake, change: ChangeId, refresh: Refresh) -> No
         _ask(step, intake, change)
     else:
         deadline = min(each.arrived_at for each in waiting) + _event_delay(step.state, change[0])
-        delay = min(FIRST_REPEAT_S * 2**refresh.repeats, LONGEST_REPEAT_S)
         refresh.repeats += 1
+        delay = backoff(FIRST_REPEAT_S, LONGEST_REPEAT_S, refresh.repeats)
         step.emit(SetTimer(_timer(change), min(step.at + delay, max(deadline, step.at))))
 
 
@@ -175,7 +184,13 @@ def dispatch_ready(step: Step, intake: Intake, connection: str) -> None:
     if lane and _is_late(step, lane[0]):
         _overtake(step, intake, lane)
     elif lane:
-        _set_overtaking_timer(step, lane[0])
+        _set_overtaking_timer(step, intake, lane[0])
+
+
+def overtake(step: Step, intake: Intake, connection: str) -> None:
+    """The timer after which a late event may be overtaken has fired."""
+    intake.overtaking_timers.discard(connection)
+    dispatch_ready(step, intake, connection)
 
 
 def _overtake(step: Step, intake: Intake, lane: deque[Waiting]) -> None:
@@ -190,7 +205,7 @@ def _overtake(step: Step, intake: Intake, lane: deque[Waiting]) -> None:
         kept.append(waiting)
         held_up.add(waiting.change)
         if not waiting.ready and not _is_late(step, waiting):
-            _set_overtaking_timer(step, waiting)
+            _set_overtaking_timer(step, intake, waiting)
             break
     lane.extendleft(reversed(kept))
 
@@ -199,10 +214,12 @@ def _is_late(step: Step, waiting: Waiting) -> bool:
     return step.at >= waiting.arrived_at + OVERTAKE_AFTER_S
 
 
-def _set_overtaking_timer(step: Step, waiting: Waiting) -> None:
-    if not waiting.timed:
-        waiting.timed = True
-        step.emit(SetTimer(f"overtake:{waiting.event.connection}", waiting.arrived_at + OVERTAKE_AFTER_S))
+def _set_overtaking_timer(step: Step, intake: Intake, waiting: Waiting) -> None:
+    """One that is set already fires earlier, since it was set for an earlier event."""
+    connection = waiting.event.connection
+    if connection not in intake.overtaking_timers:
+        intake.overtaking_timers.add(connection)
+        step.emit(SetTimer(f"overtake:{connection}", waiting.arrived_at + OVERTAKE_AFTER_S))
 
 
 def _release(step: Step, intake: Intake, waiting: Waiting) -> None:
@@ -212,7 +229,10 @@ def _release(step: Step, intake: Intake, waiting: Waiting) -> None:
         others.remove(waiting)
         if not others:
             del intake.by_change[change]
-    _dispatch(step, waiting.event, waiting.details)
+    if waiting.refusal is not None and waiting.details is None:
+        step.decide(_name(waiting.event), None, Code.QUERY_REFUSED, reason=waiting.refusal)
+    else:
+        _dispatch(step, waiting.event, waiting.details)
 
 
 def _dispatch(step: Step, event: Event, details: ChangeDetails | None) -> None:

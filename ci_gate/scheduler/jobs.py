@@ -91,13 +91,28 @@ def _wanted(state: State, nodes: Iterable[JobNode], item: Item, subject: Subject
             yield from _wanted(state, node.children, item, subject, seen)
 
 
-def below(nodes: Iterable[JobNode], job: str) -> Iterator[str]:
-    """The names of all jobs below ``job``, wherever in the tree it stands."""
+def below(nodes: Iterable[JobNode], job: str) -> list[str]:
+    """The names of all jobs below ``job``, wherever in the tree it stands, and in turn below each of them.
+
+    A job that stands at several places takes along what is below it at each: it will not succeed there either.
+    """
+    found: dict[str, None] = {job: None}
+    waiting = [job]
+    while waiting:
+        for name in _below_one(nodes, waiting.pop(0)):
+            if name not in found:
+                found[name] = None
+                waiting.append(name)
+    del found[job]
+    return list(found)
+
+
+def _below_one(nodes: Iterable[JobNode], job: str) -> Iterator[str]:
     for node in nodes:
         if node.job == job:
             yield from all_names(node.children)
         else:
-            yield from below(node.children, job)
+            yield from _below_one(node.children, job)
 
 
 def all_names(nodes: Iterable[JobNode]) -> Iterator[str]:
@@ -118,9 +133,7 @@ def succeeded(state: State, item: Item) -> bool:
         return False
     builds = item.build_set.builds
     return all(
-        (build := builds.get(job.name)) is not None and build.succeeded
-        for job in jobs_of(state, item)
-        if job.voting
+        (build := builds.get(job.name)) is not None and build.succeeded for job in jobs_of(state, item) if job.voting
     )
 
 

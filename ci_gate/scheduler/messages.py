@@ -49,8 +49,10 @@ def technical_failure_text(pipeline: Pipeline, answer: MergeAnswer) -> str:
 def _with_jobs(message: str, jobs: Iterable[JobView], options: SchedulerSettings) -> str:
     shown = [each for each in jobs if each.build is not None and each.build.result]
     lines = "".join(job_line(each, options) for each in shown)
+    if not lines:
+        return message
     known = [(each.job.name, each.build.reason) for each in shown if each.build is not None and each.build.reason]
-    reasons = "".join(f"{name}: {reason}\n" for name, reason in known)
+    reasons = "".join(f"{name}: {' '.join(reason.split())}\n" for name, reason in known)
     return f"{message}\n\n{lines}" + (f"\n{reasons}" if reasons else "")
 
 

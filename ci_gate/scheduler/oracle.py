@@ -14,7 +14,10 @@ from ci_gate.model.layout import Job
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The parameters as a function left them (any values), or what it raised, for people."""
+    """The parameters as a function left them (any values), or what it raised, for people.
+
+    ``error`` is the error's kind and text; the report puts the function's name in front of it.
+    """
 
     parameters: dict[str, object]
     error: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from ci_gate.model.operations import UndeliveredReport
 from ci_gate.model.report import Report
 from ci_gate.scheduler.state import Item
 
@@ -15,7 +16,10 @@ Lane = tuple[str, str]  # a connection, and the change (or the mail) whose repor
 
 @dataclass(slots=True, eq=False)
 class Outgoing:
-    """A report on its way. Times are seconds since the epoch."""
+    """A report on its way. Times are seconds since the epoch.
+
+    ``refusals`` are the tries that the other side answered with a failure that may pass.
+    """
 
     number: int
     lane: Lane
@@ -24,9 +28,27 @@ class Outgoing:
     is_start: bool
     created_at: float
     tries: int = 0
+    refusals: int = 0
     first_tried_at: float | None = None
     under_way: bool = False
+    next_try_at: float | None = None
     last_answer: str = ""
+
+    def picture(self) -> UndeliveredReport:
+        return UndeliveredReport(
+            subject=str(self.item.subject_key),
+            pipeline=self.item.pipeline.name,
+            connection=self.report.connection,
+            since=self.created_at,
+            tries=self.tries,
+            next_try_at=self.next_try_at,
+            text=self.last_answer,
+        )
+
+    @property
+    def has_failed(self) -> bool:
+        """Has some try ended without success?"""
+        return self.tries > (1 if self.under_way else 0)
 
 
 @dataclass(slots=True)
@@ -35,5 +57,5 @@ class Outbound:
 
     lanes: dict[Lane, deque[Outgoing]] = field(default_factory=dict)
     by_number: dict[int, Outgoing] = field(default_factory=dict)
-    given_up: deque[Outgoing] = field(default_factory=lambda: deque(maxlen=MOST_GIVEN_UP))
+    given_up: deque[UndeliveredReport] = field(default_factory=lambda: deque(maxlen=MOST_GIVEN_UP))
     created: int = 0

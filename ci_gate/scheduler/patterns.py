@@ -12,6 +12,9 @@ from ci_gate.model.item import BuildView
 LONGEST_RESULT = 2000
 WIDEST_FIELD = 1000
 
+STEP = re.compile(r"\.([^.\[\]]+)|\[([^\[\]]+)\]")
+FIELD = re.compile(rf"[^.\[\]]+(?:{STEP.pattern})*")
+
 
 class PatternError(Exception):
     """A pattern cannot be applied to this build."""
@@ -34,9 +37,7 @@ class Fields:
 
 
 class _DataFormatter(string.Formatter):
-    def get_field(
-        self, field_name: str, args: Sequence[object], kwargs: Mapping[str, object]
-    ) -> tuple[object, str]:
+    def get_field(self, field_name: str, args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[object, str]:
         first, rest = _split(field_name)
         if first not in kwargs:
             raise PatternError(f"unknown field {first!r}")
@@ -55,9 +56,10 @@ class _DataFormatter(string.Formatter):
 
 def _split(field_name: str) -> tuple[str, list[tuple[bool, str]]]:
     """``build.parameters[KEY]`` into its first name and (is attribute, key) pairs."""
-    tokens = re.findall(r"\.([^.\[\]]+)|\[([^\]]*)\]", field_name)
-    first = re.match(r"[^.\[]*", field_name)
-    return (first.group() if first else ""), [(bool(name), name or key) for name, key in tokens]
+    if not FIELD.fullmatch(field_name):
+        raise PatternError(f"{field_name!r} is not a field")
+    first, *_ = re.split(r"[.\[]", field_name, maxsplit=1)
+    return first, [(bool(name), name or key) for name, key in STEP.findall(field_name)]
 
 
 def _attribute(value: object, name: str) -> object:
@@ -76,7 +78,7 @@ def expand(pattern: str, **fields: object) -> str:
     """Raises PatternError for whatever is wrong: broken braces, unknown or missing data, too long a result."""
     try:
         text = _DataFormatter().vformat(pattern, (), fields)
-    except (ValueError, KeyError, IndexError, AttributeError, TypeError) as problem:
+    except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as problem:
         raise PatternError(str(problem)) from problem
     if len(text) > LONGEST_RESULT:
         raise PatternError(f"the result is longer than {LONGEST_RESULT} characters")

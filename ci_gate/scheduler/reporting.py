@@ -1,7 +1,8 @@
 """Which reporters speak, what they say, and seeing to it that it arrives (scheduler.md 11).
 
 Reports on one change leave in order, one at a time, so that a start report that had to be repeated never overwrites
-the vote that follows it. Reporters are isolated: each is retried on its own.
+the vote that follows it. Reporters are isolated: each is retried on its own. An item stays until Gerrit has its
+report; mails are tried in the background (outputs.md 3).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from ci_gate.model.change import Change, Subject
 from ci_gate.model.layout import GerritReporter, Reporter, SmtpReporter
 from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report, Review
 from ci_gate.scheduler import messages
+from ci_gate.scheduler.backoff import backoff
 from ci_gate.scheduler.effects import SendReport, SetTimer
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.outbound import Lane, Outgoing
@@ -23,7 +25,8 @@ from ci_gate.scheduler.views import item_view
 
 FIRST_REPEAT_S = 2.0
 LONGEST_REPEAT_S = 60.0
-TRANSIENT_TRIES = 5
+TRANSIENT_REPEATS = 5
+MAIL_REPEATS = 3
 
 
 def report_start(step: Step, item: Item) -> None:
@@ -119,7 +122,7 @@ def _enqueue(step: Step, item: Item, report: Report, *, is_start: bool) -> None:
     lane = (report.connection, report.number if isinstance(report, Review) else f"mail {item.number}")
     outgoing = Outgoing(outbound.created, lane, report, item, is_start, step.at)
     outbound.by_number[outgoing.number] = outgoing
-    if not is_start:
+    if not is_start and isinstance(report, Review):
         item.open_reports.add(outgoing.number)
     outbound.lanes.setdefault(lane, deque()).append(outgoing)
     _send_next(step, lane)
@@ -147,23 +150,29 @@ def report_answered(step: Step, number: int, delivery: Delivery) -> Item | None:
         step.decide(number, None, Code.UNKNOWN_ANSWER, what="a report")
         return None
     outgoing.under_way = False
+    outgoing.next_try_at = None
     outgoing.last_answer = delivery.text
+    if delivery.outcome is DeliveryOutcome.TRANSIENT:
+        outgoing.refusals += 1
     if _worth_repeating(outgoing, delivery.outcome):
-        delay = min(FIRST_REPEAT_S * 2 ** (outgoing.tries - 1), LONGEST_REPEAT_S)
-        step.emit(SetTimer(f"report:{number}", step.at + delay))
+        delay = backoff(FIRST_REPEAT_S, LONGEST_REPEAT_S, outgoing.tries)
+        outgoing.next_try_at = step.at + delay
+        step.emit(SetTimer(f"report:{number}", outgoing.next_try_at))
         _decide(step, outgoing, Code.REPORT_REPEATED, seconds=delay, reason=delivery.text)
         return None
     if delivery.outcome is not DeliveryOutcome.DELIVERED:
-        step.outbound.given_up.append(outgoing)
+        step.outbound.given_up.append(outgoing.picture())
         _decide(step, outgoing, Code.REPORT_GIVEN_UP, reason=delivery.text)
     _drop(step, outgoing)
     return outgoing.item
 
 
 def _worth_repeating(outgoing: Outgoing, outcome: DeliveryOutcome) -> bool:
-    if outcome is DeliveryOutcome.UNREACHABLE:
-        return True
-    return outcome is DeliveryOutcome.TRANSIENT and outgoing.tries <= TRANSIENT_TRIES
+    if outcome in (DeliveryOutcome.DELIVERED, DeliveryOutcome.REFUSED):
+        return False
+    if isinstance(outgoing.report, Mail):
+        return outgoing.tries <= MAIL_REPEATS
+    return outcome is DeliveryOutcome.UNREACHABLE or outgoing.refusals <= TRANSIENT_REPEATS
 
 
 def send_again(step: Step, number: int) -> None:

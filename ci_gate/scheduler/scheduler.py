@@ -7,11 +7,11 @@ time comes with the inputs, and everything that it wants done goes out as effect
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import assert_never
 
 from ci_gate.model.item import PipelineView, StatusView
 from ci_gate.model.layout import Layout
+from ci_gate.model.operations import UndeliveredReport
 from ci_gate.model.options import SchedulerSettings
 from ci_gate.scheduler import advance, building, intake, reporting
 from ci_gate.scheduler.effects import Effect
@@ -29,22 +29,10 @@ from ci_gate.scheduler.inputs import (
     TimerFired,
 )
 from ci_gate.scheduler.oracle import Oracle
-from ci_gate.scheduler.outbound import Outbound, Outgoing
+from ci_gate.scheduler.outbound import Outbound
 from ci_gate.scheduler.state import PipelineState, State
 from ci_gate.scheduler.step import Step
 from ci_gate.scheduler.views import pipeline_view
-
-
-@dataclass(frozen=True, slots=True)
-class UndeliveredReport:
-    """A report that did not arrive at the first try. Times are seconds since the epoch."""
-
-    subject: str
-    connection: str
-    created_at: float
-    tries: int
-    given_up: bool
-    reason: str
 
 
 class Scheduler:
@@ -110,7 +98,7 @@ class Scheduler:
                 connection, _, number = rest.rpartition(":")
                 intake.look_again(step, self._intake, connection, number)
             case "overtake":
-                intake.dispatch_ready(step, self._intake, rest)
+                intake.overtake(step, self._intake, rest)
             case "merge":
                 building.merge_again(step, rest)
             case "report":
@@ -131,17 +119,5 @@ class Scheduler:
 
     def undelivered_reports(self) -> tuple[UndeliveredReport, ...]:
         """Reports that are being repeated, and the last ones that were given up."""
-        repeated = [each for each in self._outbound.by_number.values() if each.last_answer]
-        given_up = list(self._outbound.given_up)
-        return tuple(_undelivered(each, given_up=each in given_up) for each in [*repeated, *given_up])
-
-
-def _undelivered(outgoing: Outgoing, *, given_up: bool) -> UndeliveredReport:
-    return UndeliveredReport(
-        subject=str(outgoing.item.subject_key),
-        connection=outgoing.report.connection,
-        created_at=outgoing.created_at,
-        tries=outgoing.tries,
-        given_up=given_up,
-        reason=outgoing.last_answer,
-    )
+        repeated = [each for each in self._outbound.by_number.values() if each.has_failed]
+        return tuple(each.picture() for each in repeated) + tuple(self._outbound.given_up)

@@ -148,7 +148,7 @@ class State:
     pipelines: dict[str, PipelineState] = field(default_factory=dict)
     subjects: dict[SubjectKey, Subject] = field(default_factory=dict)
     users: dict[SubjectKey, dict[Item, None]] = field(default_factory=dict)
-    changes_in_use: dict[tuple[str, str], set[ChangeKey]] = field(default_factory=dict)
+    changes_in_use: dict[tuple[str, str], dict[ChangeKey, None]] = field(default_factory=dict)
     items_by_build_set: dict[str, Item] = field(default_factory=dict)
     builds_by_uuid: dict[str, tuple[Item, Build]] = field(default_factory=dict)
     mutexes: dict[str, tuple[Item, str]] = field(default_factory=dict)
@@ -169,7 +169,7 @@ class State:
         self.subjects[key] = subject
         self.users.setdefault(key, {})[item] = None
         if isinstance(key, ChangeKey):
-            self.changes_in_use.setdefault((key.connection, key.number), set()).add(key)
+            self.changes_in_use.setdefault((key.connection, key.number), {})[key] = None
 
     def release_subject(self, item: Item) -> None:
         """An item that referred to this record has gone; the last one takes the record along."""
@@ -180,6 +180,6 @@ class State:
         del self.users[key], self.subjects[key]
         if isinstance(key, ChangeKey):
             patch_sets = self.changes_in_use[key.connection, key.number]
-            patch_sets.discard(key)
+            del patch_sets[key]
             if not patch_sets:
                 del self.changes_in_use[key.connection, key.number]

@@ -43,9 +43,7 @@ def _draw_item(state: State, item: Item) -> ItemView:
         active=item.active,
         ahead=tuple(state.subject(each) for each in item.chain_ahead()),
         item_ahead=subject_id(state.subject(item.item_ahead)) if item.item_ahead else None,
-        items_behind=tuple(
-            name for each in item.items_behind if (name := subject_id(state.subject(each))) is not None
-        ),
+        items_behind=tuple(name for each in item.items_behind if (name := subject_id(state.subject(each))) is not None),
         ref=item.build_set.name if isinstance(subject, Change) else None,
         commit=answer.commit if answer else None,
         url=answer.url if answer else None,

@@ -38,6 +38,7 @@ from ci_gate.scheduler.effects import (
     SetTimer,
     UpdateRepository,
 )
+from ci_gate.scheduler.explain import Code, Decision
 from ci_gate.scheduler.inputs import (
     BuildEnded,
     BuildUpdated,
@@ -137,7 +138,10 @@ class NoFunctions:
 
 @dataclass
 class World:
-    """``at`` is the time of the next input. Gerrit knows ``changes``; ``unmergeable`` are changes in conflict."""
+    """``at`` is the time of the next input. Gerrit knows ``changes``; ``unmergeable`` are changes in conflict.
+
+    ``decisions`` are all so far; each is made into text as it comes, so that none can fail to.
+    """
 
     layout: Layout = field(default_factory=layout)
     options: SchedulerSettings = field(default_factory=SchedulerSettings)
@@ -149,11 +153,20 @@ class World:
     answers_queries: bool = True
     answers_merges: bool = True
     answers_reports: bool = True
+    event_delays: dict[str, float] = field(default_factory=dict)
     pending: list[Effect] = field(default_factory=list)
     all_effects: list[Effect] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.scheduler = Scheduler(self.layout, options=self.options, oracle=self.oracle, seed=SEED, at=self.at)
+        self.scheduler = Scheduler(
+            self.layout,
+            options=self.options,
+            oracle=self.oracle,
+            seed=SEED,
+            at=self.at,
+            event_delays=self.event_delays,
+        )
         self._ref_names: dict[str, str] = {}
         self._refs_of: dict[str, str] = {}
         self._changes_of: dict[str, str] = {}
@@ -231,16 +244,19 @@ class World:
 
     def step(self, message: Input) -> list[str]:
         """Handle an input and answer at once what the world answers at once; tell what was done."""
+        effects = self.scheduler.handle(message)
+        answers: list[Input] = []
         told: list[str] = []
-        waiting = [message]
-        while waiting:
-            for effect in self.scheduler.handle(waiting.pop(0)):
-                self.all_effects.append(effect)
+        while True:
+            self.decisions.extend(self.scheduler.last_decisions)
+            assert all(each.text for each in self.scheduler.last_decisions)
+            self.all_effects.extend(effects)
+            for effect in effects:
                 told.extend(self._tell(effect))
-                answer = self._answer(effect)
-                if answer is not None:
-                    waiting.append(answer)
-        return told
+                answers.extend(self._answer(effect))
+            if not answers:
+                return told
+            effects = self.scheduler.handle(answers.pop(0))
 
     def fire_timers(self, until: float) -> list[str]:
         """Let the time pass: every timer that is due by ``until`` fires, earliest first."""
@@ -255,22 +271,22 @@ class World:
         self.at = max(self.at, until)
         return told
 
-    def _answer(self, effect: Effect) -> Input | None:
+    def _answer(self, effect: Effect) -> list[Input]:
         match effect:
             case QueryChange() if self.answers_queries:
-                return ChangeAnswered(self.at, effect.ticket, self.changes.get(effect.number))
+                return [ChangeAnswered(self.at, effect.ticket, self.changes.get(effect.number))]
             case Merge() if self.answers_merges:
-                return self.merge_answer(effect)
+                return [self.merge_answer(effect)]
             case UpdateRepository() if self.answers_merges:
                 answer = MergeAnswer(effect.request.name, MergeOutcome.MERGED, url="http://merger/p")
-                return MergeAnswered(self.at, answer)
+                return [MergeAnswered(self.at, answer)]
             case SendReport() if self.answers_reports:
-                return ReportAnswered(self.at, effect.report_id, Delivery(DeliveryOutcome.DELIVERED))
+                return [ReportAnswered(self.at, effect.report_id, Delivery(DeliveryOutcome.DELIVERED))]
             case LaunchBuild() | CancelBuild() | RecordRunTime():
-                return None
+                return []
             case _:
                 self.pending.append(effect)
-                return None
+                return []
 
     def merge_answer(self, effect: Merge) -> MergeAnswered:
         request = effect.request
@@ -283,12 +299,29 @@ class World:
         commit = request.ref[1:].ljust(40, "0") if outcome is MergeOutcome.MERGED else None
         return MergeAnswered(self.at, MergeAnswer(request.ref, outcome, commit, "http://merger/p"))
 
+    def answer_query(self, effect: QueryChange) -> list[str]:
+        self.pending.remove(effect)
+        return self.step(ChangeAnswered(self.at, effect.ticket, self.changes.get(effect.number)))
+
     def query_fails(self, effect: QueryChange, *, transient: bool = True) -> list[str]:
         self.pending.remove(effect)
         return self.step(QueryFailed(self.at, effect.ticket, "no answer", transient))
 
+    def delivers(
+        self, effect: SendReport, outcome: DeliveryOutcome = DeliveryOutcome.DELIVERED, text: str = ""
+    ) -> list[str]:
+        self.pending.remove(effect)
+        return self.step(ReportAnswered(self.at, effect.report_id, Delivery(outcome, text)))
+
     def outstanding(self, kind: type) -> list:
         return [each for each in self.pending if isinstance(each, kind)]
+
+    def sent(self) -> list[SendReport]:
+        """Every report that was handed over for sending, repeats included."""
+        return [each for each in self.all_effects if isinstance(each, SendReport)]
+
+    def codes(self) -> list[Code]:
+        return [each.code for each in self.decisions]
 
     # --- how it is told ---
 
@@ -324,7 +357,8 @@ class World:
 
     def _tell_report(self, effect: SendReport) -> str:
         report = effect.report
-        assert isinstance(report, Review)
+        if not isinstance(report, Review):
+            return f"mail to {report.to}: {report.subject}"
         labels = " ".join(f"{label}={value:+}" for label, value in report.labels)
         first, *lines = report.message.splitlines()
         jobs = [line[2:].replace(" : ", " ") for line in lines if line.startswith("- ")]

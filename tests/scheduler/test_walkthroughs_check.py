@@ -43,10 +43,7 @@ def test_w2_children_of_a_failed_job_are_skipped_and_nothing_is_reported_before_
     assert world.ends("unit", "A", "FAILURE") == []
     assert world.queues() == {"check": ["A (failing)"]}
     assert world.ends("lint", "A") == [
-        (
-            "report A: Build failed. (Verified=-1); lint SUCCESS; unit FAILURE; integ SKIPPED; "
-            "perf SKIPPED (non-voting)"
-        )
+        ("report A: Build failed. (Verified=-1); lint SUCCESS; unit FAILURE; integ SKIPPED; perf SKIPPED (non-voting)")
     ]
     assert world.queues() == {}
 
