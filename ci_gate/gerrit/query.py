@@ -1,0 +1,138 @@
+"""``gerrit query`` for one change, and its answer as a value (gerrit-wire.md 4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ci_gate.gerrit.commands import CommandPool, CommandResult, NotSentError, OutcomeUnknownError
+from ci_gate.gerrit.events import account_of, project_name, votes_of
+from ci_gate.model.change import (
+    ChangeDetails,
+    PatchSet,
+    RelatedChange,
+    SubmitLabel,
+    SubmitRecord,
+    decimal_text,
+)
+
+QUERY_S = 30.0
+OPTIONS = "--all-approvals --commit-message --current-patch-set --dependencies --files --patch-sets --submit-records"
+PERMANENT = ("unsupported", "unknown operator", "no such operator")
+
+JsonObject = Mapping[str, Any]
+
+
+class QueryFailedError(Exception):
+    """Gerrit gave no answer, or an error in place of one. ``transient``: asking again may help."""
+
+    def __init__(self, text: str, *, transient: bool) -> None:
+        super().__init__(text)
+        self.transient = transient
+
+
+async def query_change(pool: CommandPool, number: str) -> ChangeDetails | None:
+    """All that Gerrit tells of a change; None if it knows no such change. Raises QueryFailedError."""
+    records = await query(pool, f"change:{decimal_text(number)}", OPTIONS)
+    if not records:
+        return None
+    try:
+        return details_of(records[0], pool.settings.name)
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as problem:
+        reason = f"an answer that makes no sense: {type(problem).__name__}: {problem}"
+        raise QueryFailedError(reason, transient=True) from problem
+
+
+async def query(pool: CommandPool, terms: str, options: str) -> list[JsonObject]:
+    """The records that a query finds. ``terms`` must not hold single quotes. Raises QueryFailedError."""
+    # One argument in single quotes: a word of its own that begins with - would be taken for an option.
+    command = f"gerrit query --format json {options} '{terms}'"
+    try:
+        result = await pool.run(command, deadline_s=QUERY_S, repeatable=True)
+    except (NotSentError, OutcomeUnknownError) as problem:
+        raise QueryFailedError(str(problem), transient=True) from problem
+    return _records(result)
+
+
+def _records(result: CommandResult) -> list[JsonObject]:
+    """Change records, then exactly one of statistics; without that one the answer is not whole."""
+    if result.exit_status != 0:
+        text = result.stderr.strip() or f"exit status {result.exit_status}"
+        raise QueryFailedError(text, transient=not _is_permanent(text))
+    try:
+        records = [json.loads(line) for line in result.stdout.splitlines() if line.strip()]
+    except ValueError as problem:
+        raise QueryFailedError(f"an answer that is not JSON: {problem}", transient=True) from problem
+    errors = [each for each in records if each.get("type") == "error"]
+    if errors:  # with exit status 0
+        text = str(errors[0].get("message", "no reason given"))
+        raise QueryFailedError(text, transient=not _is_permanent(text))
+    if not records or records[-1].get("type") != "stats":
+        raise QueryFailedError("an answer that ends early", transient=True)
+    return [each for each in records if "project" in each]
+
+
+def _is_permanent(text: str) -> bool:
+    return any(fragment in text.lower() for fragment in PERMANENT)
+
+
+def details_of(record: JsonObject, connection: str) -> ChangeDetails:
+    """Raises KeyError, TypeError or ValueError for a record that makes no sense."""
+    current = record.get("currentPatchSet") or {}
+    status = str(record.get("status", "NEW"))
+    project = project_name(record["project"])
+    if project is None:
+        raise ValueError("a change without a project")
+    return ChangeDetails(
+        connection=connection,
+        number=decimal_text(record["number"]),
+        project=project,
+        branch=str(record["branch"]),
+        url=record.get("url"),
+        change_id=record.get("id"),
+        owner=account_of(record.get("owner")),
+        status=status,
+        is_open=bool(record.get("open", status not in ("MERGED", "ABANDONED"))),
+        wip=bool(record.get("wip", False)),
+        private=bool(record.get("private", False)),
+        topic=record.get("topic"),
+        commit_message=str(record.get("commitMessage", "")),
+        patch_sets=tuple(_patch_sets(record.get("patchSets") or (), current)),
+        votes=tuple(votes_of(current.get("approvals") or ())),
+        depends_on=tuple(_related(record.get("dependsOn") or ())),
+        needed_by=tuple(_related(record.get("neededBy") or ())),
+        submit_records=tuple(_submit_records(record.get("submitRecords") or ())),
+    )
+
+
+def _patch_sets(found: Iterable[JsonObject], current: JsonObject) -> list[PatchSet]:
+    """In ascending order; the current one as well if the list does not have it."""
+    by_number = {}
+    for each in [*found, *([current] if current else [])]:
+        number = decimal_text(each["number"])
+        if number not in by_number:
+            files = tuple(str(entry["file"]) for entry in each.get("files") or ())
+            by_number[number] = PatchSet(number, str(each["ref"]), str(each["revision"]), files)
+    return sorted(by_number.values(), key=lambda each: int(each.number))
+
+
+def _related(found: Iterable[JsonObject]) -> list[RelatedChange]:
+    """Numbers are in the ref, ``refs/changes/NN/number/patchset``; a merge lists several parents."""
+    related = []
+    for each in found:
+        parts = str(each.get("ref", "")).split("/")
+        if len(parts) == 5:
+            number, patchset = decimal_text(parts[3]), decimal_text(parts[4])
+            related.append(RelatedChange(number, patchset, bool(each.get("isCurrentPatchSet", True))))
+    return related
+
+
+def _submit_records(found: Iterable[JsonObject]) -> list[SubmitRecord]:
+    return [
+        SubmitRecord(
+            str(each.get("status", "")),
+            tuple(SubmitLabel(str(label["label"]), str(label.get("status", ""))) for label in each.get("labels") or ()),
+        )
+        for each in found
+    ]

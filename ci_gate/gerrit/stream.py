@@ -1,0 +1,274 @@
+"""The event stream: ``gerrit stream-events`` kept open for ever, its lines made into events (gerrit-wire.md 2, 3).
+
+A thread reads and does nothing else, so that Gerrit never has to throw events away; the loop's thread makes events of
+the lines and hands them on in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import paramiko
+import structlog
+
+from ci_gate.config.settings import GerritSettings
+from ci_gate.gerrit.connection import AccountRefusedError, ConnectionFailedError, connect, failure_text
+from ci_gate.gerrit.events import BadLineError, JsonObject, event_of, is_known, parse_line
+from ci_gate.gerrit.lines import LineReader
+from ci_gate.model.event import Event
+
+COMMAND = "gerrit stream-events"
+CHUNK = 256 * 1024
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+HEALTHY_S = 60.0
+PROBE_ANSWER_S = 20.0
+ACCOUNT_PAUSE_S = 300.0  # hammering at a closed door gets accounts disabled
+MOST_BATCHED_REFS = 10_000
+
+log = structlog.stdlib.get_logger("zuul.GerritConnection")
+watcher_log = structlog.stdlib.get_logger("gerrit.GerritWatcher")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """For the status page. Times are seconds since the epoch; ``detail`` is the last failure, or empty."""
+
+    connected: bool
+    since: float
+    detail: str = ""
+    last_event_at: float | None = None
+    events: int = 0
+    broken_lines: int = 0
+    unknown_types: int = 0
+    reconnects: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a session ended; ``by_account``: Gerrit does not want this account, so that trying soon is no use."""
+
+    reason: str
+    by_account: bool = False
+
+
+class EventStream:
+    """``on_event`` is called on the loop's thread, in the order of the stream."""
+
+    def __init__(self, settings: GerritSettings, on_event: Callable[[Event], None]) -> None:
+        self._settings = settings
+        self._on_event = on_event
+        self._connected = False
+        self._since = time.time()
+        self._detail = "not connected yet"
+        self._last_event_at: float | None = None
+        self._events = self._broken_lines = self._reconnects = 0
+        self._unknown: Counter[str] = Counter()
+        self._told: set[str] = set()
+        self._batched_refs: dict[tuple[str | None, ...], None] = {}
+
+    @property
+    def state(self) -> StreamState:
+        return StreamState(
+            connected=self._connected,
+            since=self._since,
+            detail=self._detail,
+            last_event_at=self._last_event_at,
+            events=self._events,
+            broken_lines=self._broken_lines,
+            unknown_types=sum(self._unknown.values()),
+            reconnects=self._reconnects,
+        )
+
+    async def run(self) -> None:
+        """Keep the stream open until cancelled; a lost one is opened again, with growing pauses."""
+        pause = FIRST_PAUSE_S
+        while True:
+            began = time.monotonic()
+            ending = await self._one_session()
+            if self._connected and time.monotonic() - began >= HEALTHY_S:
+                pause = FIRST_PAUSE_S
+            self._mark(connected=False, detail=ending.reason)
+            wait = ACCOUNT_PAUSE_S if ending.by_account else pause * _jitter()
+            log.warning(
+                "no event stream",
+                connection=self._settings.name,
+                reason=ending.reason,
+                next_try_in_s=round(wait, 1),
+            )
+            await asyncio.sleep(max(FIRST_PAUSE_S, wait))
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+            self._reconnects += 1
+
+    async def _one_session(self) -> Ending:
+        """Connect and read until it ends; why it ended."""
+        session = _Session(self._settings, asyncio.get_running_loop(), self)
+        thread = threading.Thread(target=session.run, name=f"stream {self._settings.name}", daemon=True)
+        thread.start()
+        try:
+            return await session.ended
+        finally:
+            session.close()
+            await asyncio.to_thread(thread.join, 5.0)
+
+    # --- what the session tells, on the loop's thread ---
+
+    def opened(self) -> None:
+        self._mark(connected=True, detail="")
+        log.info("event stream open", connection=self._settings.name, server=self._settings.server)
+
+    def take_lines(self, lines: list[str]) -> None:
+        for line in lines:
+            try:
+                self._take(parse_line(line))
+            except BadLineError as problem:
+                self._broken_lines += 1
+                self._tell_once("broken line", "a line of the event stream cannot be read", str(problem))
+
+    def lost_line(self, count: int) -> None:
+        self._broken_lines += count
+        self._tell_once("long line", "a line of the event stream is too long", "dropped")
+
+    def _take(self, found: JsonObject) -> None:
+        kind = found["type"]
+        self._events += 1
+        self._last_event_at = time.time()
+        if kind == "batch-ref-updated":
+            for each in found.get("refUpdates") or ():
+                self._take_batched_ref({**found, "type": "ref-updated", "refUpdate": each})
+        elif kind == "ref-updated":
+            self._take_ref(found)
+        elif kind == "dropped-output":
+            watcher_log.warning("Gerrit dropped events that we had not taken in time", connection=self._settings.name)
+        elif not is_known(kind):
+            self._unknown[kind] += 1
+            self._tell_once(f"type {kind}", "unknown event type, passed over", kind)
+        else:
+            event = event_of(found, self._settings)
+            if event is not None:
+                self._on_event(event)
+
+    def _take_batched_ref(self, found: JsonObject) -> None:
+        event = event_of(found, self._settings)
+        if event is not None:
+            if len(self._batched_refs) < MOST_BATCHED_REFS:
+                self._batched_refs[event.project, event.ref, event.oldrev, event.newrev] = None
+            self._on_event(event)
+
+    def _take_ref(self, found: JsonObject) -> None:
+        """A site may send a batch first and then each update of it: the update that was in the batch is passed over."""
+        event = event_of(found, self._settings)
+        if event is None:
+            return
+        name = (event.project, event.ref, event.oldrev, event.newrev)
+        if name in self._batched_refs:
+            del self._batched_refs[name]
+        else:
+            self._on_event(event)
+
+    def _tell_once(self, kind: str, text: str, reason: str) -> None:
+        if kind not in self._told:
+            self._told.add(kind)
+            watcher_log.warning(text, connection=self._settings.name, reason=reason, note="told once")
+
+    def _mark(self, *, connected: bool, detail: str) -> None:
+        if connected != self._connected:
+            self._since = time.time()
+        self._connected, self._detail = connected, detail
+
+
+def _jitter() -> float:
+    return random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
+
+
+class _Session:
+    """One connection and its reader thread. ``ended`` tells why it ended."""
+
+    def __init__(self, settings: GerritSettings, loop: asyncio.AbstractEventLoop, stream: EventStream) -> None:
+        self._settings = settings
+        self._loop = loop
+        self._stream = stream
+        self._transport: paramiko.Transport | None = None
+        self._closed = threading.Event()
+        self.ended: asyncio.Future[Ending] = loop.create_future()
+
+    def run(self) -> None:
+        """In the thread, until the stream ends or ``close`` is called."""
+        try:
+            ending = self._read()
+        except AccountRefusedError as problem:
+            ending = Ending(str(problem), by_account=True)
+        except ConnectionFailedError as problem:
+            ending = Ending(str(problem))
+        except (paramiko.SSHException, OSError, EOFError) as problem:
+            ending = Ending(f"the connection broke: {failure_text(problem)}")
+        finally:
+            self._close_transport()
+        self._tell(self._end, ending)
+
+    def close(self) -> None:
+        """From the loop's thread: cut the connection, which ends the reader."""
+        self._closed.set()
+        self._close_transport()
+
+    def _read(self) -> Ending:
+        self._transport = transport = connect(self._settings)
+        if self._closed.is_set():
+            return Ending("stopped")
+        channel = transport.open_session(timeout=PROBE_ANSWER_S)
+        channel.exec_command(COMMAND)
+        self._tell(self._stream.opened)
+        reader = LineReader()
+        silence_s = self._settings.stream_timeout_s
+        channel.settimeout(max(silence_s - PROBE_ANSWER_S, silence_s / 2))
+        while True:
+            try:
+                data = channel.recv(CHUNK)
+            except TimeoutError:
+                if not self._proves_alive(transport):
+                    return Ending(f"nothing came for {silence_s:g} s, and Gerrit does not answer")
+                continue
+            if not data:
+                return self._why_ended(channel)
+            lines, lost = reader.feed(data), reader.too_long
+            if lost:
+                reader.too_long = 0
+                self._tell(self._stream.lost_line, lost)
+            if lines:
+                self._tell(self._stream.take_lines, lines)
+
+    def _proves_alive(self, transport: paramiko.Transport) -> bool:
+        """A quiet Gerrit is normal; one that does not even open a channel is gone."""
+        try:
+            transport.open_session(timeout=min(PROBE_ANSWER_S, self._settings.stream_timeout_s / 2)).close()
+        except (paramiko.SSHException, OSError, EOFError):
+            return False
+        return True
+
+    def _why_ended(self, channel: paramiko.Channel) -> Ending:
+        channel.settimeout(1.0)
+        try:
+            said = channel.recv_stderr(4096).decode(errors="replace").strip()
+        except TimeoutError:
+            said = ""
+        refused = "not permitted" in said or "inactive" in said
+        return Ending(said or "Gerrit ended the stream", by_account=refused)
+
+    def _close_transport(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def _end(self, ending: Ending) -> None:
+        if not self.ended.done():
+            self.ended.set_result(ending)
+
+    def _tell(self, call: Callable[..., None], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            self._loop.call_soon_threadsafe(call, *arguments)
