@@ -1,0 +1,379 @@
+"""The books of the launcher: which builds are to be sent, which the server has, what workers said about them.
+
+Runs on the loop's thread; no I/O: it says by callbacks what is to be done. The rules are those of
+``spec/gearman-jenkins.md`` 4 (data), 5 (cancelling), 7 (the servers' differences) and 9 (lost servers).
+
+A cancelled build stays in the books until nothing more can come from it: it is stopped wherever it turns up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import assert_never
+
+import structlog
+
+from ci_gate.gearman import answers
+from ci_gate.gearman.client import Said, Submission
+from ci_gate.gearman.inquiry import ServerKind, Standing
+from ci_gate.gearman.stops import Stops
+from ci_gate.gearman.times import LauncherTimes
+from ci_gate.model.build import BuildEnd, BuildRequest, BuildUpdate
+
+log = structlog.stdlib.get_logger("zuul.Gearman")
+
+NOT_REGISTERED = "NOT_REGISTERED"
+
+
+@dataclass(frozen=True, slots=True)
+class Doer:
+    """What the books want done. Nothing of it blocks."""
+
+    wake_sender: Callable[[], None]
+    wake_resolver: Callable[[], None]
+    withdraw: Callable[[str, bytes], None]  # unique, handle: ``cancel job``, answered by Builds.withdrawn
+    forget: Callable[[bytes], None]  # handle: nothing more about it is of interest
+    updated: Callable[[BuildUpdate], None]
+    ended: Callable[[BuildEnd], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Builds that were not sent, wait in the server, run, or were in the server when its connection was lost."""
+
+    waiting: int = 0
+    queued: int = 0
+    running: int = 0
+    unknown: int = 0
+
+
+@dataclass(slots=True)
+class _Build:
+    """``handle`` is the one on the present connection; ``sent``: some server has it, or may have had it."""
+
+    request: BuildRequest
+    submission: Submission
+    sent: bool = False
+    handle: bytes | None = None
+    number: int | None = None
+    manager: str | None = None
+    data: answers.Data = field(default_factory=dict)
+    cancelled: bool = False
+    heard_at: float = 0.0
+    doubted_at: float | None = None
+    timer: asyncio.TimerHandle | None = None
+
+    @property
+    def unique(self) -> str:
+        return self.submission.unique
+
+    @property
+    def started(self) -> bool:
+        return self.number is not None
+
+
+class Builds:
+    """``outgoing`` waits for the sender, ``unsure`` was in the server when a connection ended; by unique id."""
+
+    def __init__(self, doer: Doer, times: LauncherTimes) -> None:
+        self.outgoing: dict[str, Submission] = {}
+        self.unsure: set[str] = set()
+        self._doer = doer
+        self._times = times
+        self._builds: dict[str, _Build] = {}
+        self._by_handle: dict[bytes, _Build] = {}
+        self._stops = Stops(send=self._send, withdraw=doer.withdraw, limit_s=times.stop_limit)
+
+    # What the daemon wants
+
+    def add(self, request: BuildRequest) -> None:
+        if request.uuid in self._builds:
+            return
+        data = json.dumps(dict(request.parameters)).encode()
+        submission = Submission(request.function, request.uuid, data, request.precedence)
+        self._builds[request.uuid] = _Build(request, submission)
+        self._send(submission)
+
+    def cancel(self, uuid: str) -> None:
+        build = self._builds.get(uuid)
+        if build is None or build.cancelled:
+            return
+        build.cancelled = True
+        if build.started:
+            self._stop(build)
+            if build.handle is None:
+                self._drop(build)  # its connection is gone, the stop request goes out on the next one
+        elif build.handle is not None:
+            self._doer.withdraw(uuid, build.handle)
+        elif not build.sent:
+            self._drop(build)
+        # else: it is on its way, or unsure; what becomes of it is decided when we know where it is.
+
+    def counts(self) -> Counts:
+        queued = sum(1 for each in self._by_handle.values() if not each.started)
+        unknown = sum(1 for each in self._builds.values() if each.sent and each.handle is None)
+        return Counts(
+            waiting=len(self._builds) - len(self._by_handle) - unknown,
+            queued=queued,
+            running=len(self._by_handle) - queued,
+            unknown=unknown,
+        )
+
+    def close(self) -> None:
+        self._stops.close()
+        for build in self._builds.values():
+            _cancel_timer(build)
+
+    # What becomes of a submission
+
+    def may_go(self, unique: str, knows: Callable[[str], bool]) -> bool:
+        """A build goes out only if its function is known; what a server has had already needs no asking."""
+        build = self._builds.get(unique)
+        return build is None or build.sent or knows(build.request.function)
+
+    def take(self, unique: str) -> Submission | None:
+        """The submission is about to be sent. None if it is no longer wanted."""
+        submission = self.outgoing.pop(unique, None)
+        build = self._builds.get(unique)
+        if submission and build:
+            build.sent = True
+        return submission
+
+    def not_sent(self, submission: Submission) -> None:
+        """Whether it arrived is not known."""
+        if submission.unique in self._builds:
+            self.unsure.add(submission.unique)
+            self._doer.wake_resolver()
+        elif submission.unique in self._stops:
+            self.outgoing[submission.unique] = submission
+
+    def refused(self, submission: Submission, text: str) -> None:
+        log.error("the job server refused a job", function=submission.function, answer=text)
+        build = self._builds.get(submission.unique)
+        if build:
+            self._end(build, answers.EXCEPTION, reason=f"the Gearman server refused the build: {text}")
+        elif submission.unique in self._stops:
+            self._stops.ended(submission.unique)
+
+    def end_unregistered(self, knows: Callable[[str], bool]) -> None:
+        """The list of functions is complete: what waits for one that is not in it has nobody to run it."""
+        for unique in list(self.outgoing):
+            if not self.may_go(unique, knows):
+                build = self._builds[unique]
+                self._end(build, NOT_REGISTERED, reason=f"no worker has registered {build.request.function}")
+
+    def lacks(self, knows: Callable[[str], bool]) -> bool:
+        return any(not self.may_go(unique, knows) for unique in self.outgoing)
+
+    # What the server says
+
+    def created(self, unique: str, handle: bytes) -> None:
+        build = self._builds.get(unique)
+        if build is None:
+            if unique in self._stops:
+                self._stops.created(unique, handle)
+            else:
+                self._doer.forget(handle)
+            return
+        build.handle = handle
+        self._by_handle[handle] = build
+        self._heard(build)
+        _cancel_timer(build)
+        if build.cancelled:
+            self._doer.withdraw(unique, handle)
+
+    def withdrawn(self, unique: str, ok: bool) -> None:
+        """The answer to ``cancel job``. OK is final only if nothing comes from a worker after it."""
+        build = self._builds.get(unique)
+        if build is None or build.started:
+            return
+        if ok:
+            self._drop_soon(build)
+        else:
+            log.info("build cannot be taken out of the queue, its result will be ignored", uuid=unique)
+
+    def said(self, unique: str, what: Said, body: bytes) -> None:
+        """A packet from the worker."""
+        build = self._builds.get(unique)
+        if build is None:
+            self._said_of_a_stranger(unique, what)
+            return
+        self._heard(build)
+        match what:
+            case Said.STATUS:
+                self._estimated(build, answers.estimate_of(body))
+            case Said.DATA:
+                self._told(build, body)
+            case Said.COMPLETE | Said.FAIL | Said.EXCEPTION:
+                self._finished(build, what, body)
+            case _:
+                assert_never(what)
+
+    def answered(self, handle: bytes, known: bool) -> None:
+        """What the server says of a build that was silent; two denials make it lost (4.1)."""
+        build = self._by_handle.get(handle)
+        if build is None:
+            return
+        now = _now()
+        if known:
+            self._heard(build)
+        elif build.doubted_at is None:
+            build.doubted_at = now
+        elif now - build.doubted_at >= self._times.doubt:
+            self._end(build, None, reason="the job server does not know the build any more")
+
+    def silent(self) -> list[bytes]:
+        """Handles to ask the server about."""
+        latest = _now() - self._times.silence
+        return [
+            handle
+            for handle, build in self._by_handle.items()
+            if build.doubted_at is not None or build.heard_at <= latest
+        ]
+
+    # Lost connections
+
+    def connection_lost(self) -> None:
+        self._by_handle.clear()
+        for build in list(self._builds.values()):
+            if build.sent:
+                self._lost_sight(build)
+        self._stops.connection_lost()
+
+    def resolve(self, unique: str, standing: Standing, server: ServerKind) -> None:
+        """What the server of the next connection says of an unsure build (see ``launcher.py``)."""
+        self.unsure.discard(unique)
+        build = self._builds.get(unique)
+        if build is None or build.handle is not None or unique in self.outgoing:
+            return
+        if standing is Standing.RUNNING:
+            self._send(build.submission)
+        elif build.cancelled:
+            self._drop(build)
+        elif standing is Standing.WAITING and server is not ServerKind.OURS:
+            self._end(build, None, counted=False, reason="the connection to the job server was lost")
+        elif standing is Standing.UNKNOWN and build.started:
+            self._orphaned(build, "the job server was restarted while the build ran")
+        else:
+            self._send(build.submission)
+
+    def _lost_sight(self, build: _Build) -> None:
+        build.handle = None
+        build.doubted_at = None
+        self.outgoing.pop(build.unique, None)
+        if build.cancelled and build.started:
+            self._drop(build)
+            return
+        self.unsure.add(build.unique)
+        if build.started and build.timer is None:
+            reason = f"no connection to the job server for {self._times.unknown_limit:g} s"
+            later = asyncio.get_running_loop().call_later
+            build.timer = later(self._times.unknown_limit, self._orphaned, build, reason)
+
+    def _orphaned(self, build: _Build, reason: str) -> None:
+        """It may run on, but what it says reaches nobody."""
+        self._stop(build)
+        self._end(build, None, counted=False, reason=reason)
+
+    # What workers say
+
+    def _said_of_a_stranger(self, unique: str, what: Said) -> None:
+        if unique in self._stops and what not in (Said.DATA, Said.STATUS):
+            handle = self._stops.ended(unique)
+            if handle is not None:
+                self._doer.forget(handle)
+        else:
+            log.debug("ignored: not one of our builds", uuid=unique, packet=what.value)
+
+    def _heard(self, build: _Build) -> None:
+        build.heard_at = _now()
+        build.doubted_at = None
+
+    def _estimated(self, build: _Build, estimate_s: float | None) -> None:
+        if estimate_s is not None and not build.cancelled:
+            self._doer.updated(BuildUpdate(build.unique, started=build.started, estimate_s=estimate_s))
+
+    def _told(self, build: _Build, body: bytes) -> None:
+        data = self._data_of(build, body)
+        if not data or data == build.data:  # an attached client is told again what it knows
+            return
+        build.data = data
+        number = answers.number_of(data)
+        if number is not None:
+            build.number = number
+        build.manager = answers.manager_of(data) or build.manager
+        if not build.cancelled:
+            self._doer.updated(answers.update_of(build.unique, data, started=build.started))
+        elif build.started:
+            _cancel_timer(build)
+            self._stop(build)
+
+    def _finished(self, build: _Build, what: Said, body: bytes) -> None:
+        if build.cancelled and what is Said.FAIL and not build.started:
+            self._drop_soon(build)  # gearmand says so of every cancelled job, also of one that runs on
+            return
+        said = {} if what is Said.EXCEPTION else self._data_of(build, body)
+        if said is None:
+            return
+        reason = {
+            Said.FAIL: "the worker or its connection failed",
+            Said.EXCEPTION: f"the worker failed: {answers.excerpt(body)}",
+        }.get(what, "the worker gave no result")
+        end = answers.end_of(build.unique, said or build.data, started=build.started, reason=reason)
+        self._close_books(build, end)
+
+    def _data_of(self, build: _Build, body: bytes) -> answers.Data | None:
+        """None: it was garbage, which ends the build."""
+        try:
+            return answers.data_of(body)
+        except answers.GarbageError as error:
+            log.warning("garbage from a worker", uuid=build.unique, body=answers.excerpt(body))
+            self._end(build, answers.EXCEPTION, reason=str(error))
+            return None
+
+    # Ends
+
+    def _send(self, submission: Submission) -> None:
+        self.outgoing[submission.unique] = submission
+        self._doer.wake_sender()
+
+    def _stop(self, build: _Build) -> None:
+        if build.number is None or build.manager is None:
+            log.warning("build cannot be stopped: its worker names no manager", uuid=build.unique)
+            return
+        self._stops.ask(build.manager, build.request.job, build.number)
+
+    def _end(self, build: _Build, result: str | None, *, reason: str, counted: bool = True) -> None:
+        self._close_books(build, BuildEnd(build.unique, result, counted=counted, reason=reason))
+
+    def _close_books(self, build: _Build, end: BuildEnd) -> None:
+        self._drop(build)
+        if not build.cancelled:
+            self._doer.ended(end)
+
+    def _drop_soon(self, build: _Build) -> None:
+        if build.timer is None:
+            later = asyncio.get_running_loop().call_later
+            build.timer = later(self._times.cancel_confirm, self._drop, build)
+
+    def _drop(self, build: _Build) -> None:
+        _cancel_timer(build)
+        self._builds.pop(build.unique, None)
+        self.outgoing.pop(build.unique, None)
+        self.unsure.discard(build.unique)
+        if build.handle is not None:
+            self._by_handle.pop(build.handle, None)
+            self._doer.forget(build.handle)
+
+
+def _cancel_timer(build: _Build) -> None:
+    if build.timer:
+        build.timer.cancel()
+        build.timer = None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,116 @@
+"""Questions to a job server, each on a connection of its own, so that silence delays nothing else.
+
+gear's server never answers what it does not know, and gearmand closes the connection on some of it
+(gearman-jenkins.md 1 and 7). Used by ``launcher.py``; knows nothing of builds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum
+
+import gear
+
+from ci_gate.gearman.wire import GET_STATUS_UNIQUE, PRODUCT
+
+SILENCE_S = 2.0  # gear's server does not answer "version" at all
+ANSWER_S = 10.0
+HEADER = struct.Struct("!4sII")
+
+
+class ServerKind(Enum):
+    OURS = "ci-gate"
+    GEARMAND = "gearmand"
+    GEAR = "gear"
+
+
+class Standing(Enum):
+    """What a server says of a unique id."""
+
+    UNKNOWN = "unknown"
+    WAITING = "waiting"
+    RUNNING = "running"
+
+
+class InquiryError(Exception):
+    """No answer, or none that can be understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+async def identify(server: Address, *, silence_s: float = SILENCE_S) -> tuple[ServerKind, str]:
+    """Which server it is, and its version if it says so. Takes ``silence_s`` where it is gear's."""
+    async with _connection(server, ANSWER_S) as (reader, writer):
+        writer.write(b"version\n")
+        try:
+            async with asyncio.timeout(silence_s):
+                answer = (await reader.readline()).decode(errors="replace")
+        except TimeoutError:
+            return ServerKind.GEAR, ""
+        match answer.split():
+            case ["OK", product, version] if product == PRODUCT:
+                return ServerKind.OURS, version
+            case ["OK", version]:
+                return ServerKind.GEARMAND, version
+        return ServerKind.GEAR, ""
+
+
+async def registered_functions(server: Address) -> frozenset[str]:
+    """Every function that was ever offered to this server, also those without a worker now (4.2)."""
+    async with _connection(server, ANSWER_S) as (reader, writer):
+        writer.write(b"status\n")
+        names = set()
+        while (line := (await reader.readline()).decode(errors="replace").rstrip("\r\n")) != ".":
+            if "\t" not in line:
+                raise InquiryError(f"status: unexpected answer {line[:80]!r}")
+            names.add(line.split("\t", 1)[0])
+        return frozenset(names)
+
+
+async def standings(server: Address, uniques: Iterable[str]) -> dict[str, Standing]:
+    """What the server knows of these jobs. Only for our server and gearmand."""
+    async with _connection(server, ANSWER_S) as (reader, writer):
+        asked = list(uniques)
+        for unique in asked:
+            writer.write(gear.Packet(gear.constants.REQ, GET_STATUS_UNIQUE, unique.encode()).toBinary())
+        return dict([await _standing(reader) for _ in asked])
+
+
+async def _standing(reader: asyncio.StreamReader) -> tuple[str, Standing]:
+    _, _, size = HEADER.unpack(await reader.readexactly(HEADER.size))
+    unique, known, running, *_ = (await reader.readexactly(size)).decode().split("\x00")
+    if known != "1":
+        return unique, Standing.UNKNOWN
+    return unique, Standing.RUNNING if running == "1" else Standing.WAITING
+
+
+@asynccontextmanager
+async def _connection(
+    server: Address, deadline_s: float
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """All that can go wrong with it becomes an InquiryError."""
+    writer = None
+    try:
+        async with asyncio.timeout(deadline_s):
+            reader, writer = await asyncio.open_connection(server.host, server.port)
+            writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            yield reader, writer
+    except TimeoutError as error:
+        raise InquiryError(f"{server} does not answer within {deadline_s:g} s") from error
+    except (OSError, EOFError, ValueError) as error:
+        raise InquiryError(f"{server}: {error}") from error
+    finally:
+        if writer is not None:
+            writer.transport.abort()  # close() would wait for a server that does not read

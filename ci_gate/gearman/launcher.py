@@ -1,0 +1,336 @@
+"""Builds over Gearman: launched, followed, cancelled (``spec/gearman-jenkins.md`` 3-5, 7 and 9).
+
+The daemon gives it the builds that the scheduler wants and takes updates and ends back. Everything here runs on the
+loop's thread and nothing blocks it: what takes time is a task, or happens in ``client.py``. The books are
+``builds.py``'s.
+
+When the server is lost (section 9)
+
+* builds that were not sent yet stay queued, without limit and without counting;
+* builds that the server had are asked for by their unique id on the next connection. One that still runs is
+  attached to by submitting it again. One that is unknown there and had not started is sent again under the same id.
+  One that is unknown there and had started ends without a result, uncounted: no worker can report it to a new
+  server. Its old number is asked to stop. The same happens to a started build after 120 s without a connection;
+* gearmand keeps a queued job whose client left as one to be skipped, and would skip a repeated submission with it:
+  such a build ends without a result, uncounted, and is launched again under another id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from ci_gate.config.settings import GearmanSettings
+from ci_gate.gearman import inquiry
+from ci_gate.gearman.builds import Builds, Counts, Doer
+from ci_gate.gearman.client import ClientEvents, GearmanClient, NotSentError, RefusedError, Said, Submission
+from ci_gate.gearman.functions import KnownFunctions
+from ci_gate.gearman.inquiry import Address, InquiryError, ServerKind, Standing
+from ci_gate.gearman.times import LauncherTimes
+from ci_gate.model.build import BuildEnd, BuildRequest, BuildUpdate
+
+T = TypeVar("T")
+
+log = structlog.stdlib.get_logger("zuul.Gearman")
+
+
+@dataclass(frozen=True, slots=True)
+class LauncherState:
+    """For the status page. ``since`` is in seconds since the epoch, ``detail`` says in words how things are."""
+
+    server: str
+    connected: bool
+    since: float
+    detail: str
+    counts: Counts = field(default_factory=Counts)
+
+
+class GearmanLauncher:
+    """``on_update`` and ``on_end`` are called on the loop's thread, never from within a call of ours.
+
+    A build that was cancelled is not heard of again. ``on_end`` comes once for every other build.
+    """
+
+    def __init__(
+        self,
+        settings: GearmanSettings,
+        *,
+        on_update: Callable[[BuildUpdate], None],
+        on_end: Callable[[BuildEnd], None],
+        state_dir: Path | None = None,
+        times: LauncherTimes | None = None,
+    ) -> None:
+        self._server = Address(settings.server, settings.port)
+        self._check_registration = settings.check_job_registration
+        self._on_update = on_update
+        self._on_end = on_end
+        self._times = times or LauncherTimes()
+        self._client = GearmanClient(self._server, self._events(), reconnect_s=self._times.reconnect)
+        self._functions = KnownFunctions(state_dir, stable_s=self._times.list_stable, limit_s=self._times.list_limit)
+        self._connection: int | None = None
+        self._since = time.time()
+        self._detail = "not started"
+        self._asked_at: float | None = None
+        self._to_send = asyncio.Event()
+        self._to_resolve = asyncio.Event()
+        self._builds = Builds(self._doer(), self._times)
+        self._missing_function = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
+        self._connection_tasks: list[asyncio.Task[None]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    # For the daemon
+
+    async def start(self) -> None:
+        """Begin; does not wait for the server."""
+        await asyncio.to_thread(self._functions.load)
+        self._change("connecting")
+        ready = asyncio.Event()
+        self._task = asyncio.create_task(self._run(ready), name="gearman launcher")
+        self._task.add_done_callback(_log_a_fault)
+        await ready.wait()
+        await self._client.start()
+
+    async def stop(self) -> None:
+        """End every thread and task; builds that are under way go on without us."""
+        await self._client.stop()
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self._builds.close()
+
+    def launch(self, request: BuildRequest) -> None:
+        """Hand a build to the workers as soon as that is possible. A uuid that is under way is not sent twice."""
+        self._builds.add(request)
+        if not self._knows(request.function):
+            self._missing_function.set()
+
+    def cancel(self, uuid: str) -> None:
+        """Take a build out of the queue, or have it stopped. Unknown and ended ones: nothing happens."""
+        self._builds.cancel(uuid)
+
+    @property
+    def state(self) -> LauncherState:
+        return LauncherState(
+            server=str(self._server),
+            connected=self._connection is not None,
+            since=self._since,
+            detail=self._detail,
+            counts=self._builds.counts(),
+        )
+
+    # The connection
+
+    def _events(self) -> ClientEvents:
+        return ClientEvents(
+            connected=self._connected,
+            lost=self._lost,
+            unreachable=self._unreachable,
+            created=self._created,
+            said=self._said,
+            answered=self._answered,
+        )
+
+    def _connected(self, connection: int) -> None:
+        self._connection = connection
+        self._asked_at = None
+        self._functions.connected(_now())
+        self._change("connected")
+        log.info("connected to the job server", server=str(self._server))
+        if self._group:
+            self._connection_tasks = [self._group.create_task(self._meet_server())]
+            if self._check_registration:
+                self._connection_tasks.append(self._group.create_task(self._follow_functions()))
+        self._to_send.set()
+
+    def _lost(self, connection: int) -> None:
+        if connection != self._connection:
+            return
+        self._connection = None
+        for task in self._connection_tasks:
+            task.cancel()
+        self._builds.connection_lost()
+        self._change("the connection was lost")
+        log.warning("lost the connection to the job server", server=str(self._server))
+
+    def _unreachable(self, reason: str) -> None:
+        detail = f"cannot connect: {reason}"
+        if detail != self._detail:
+            self._change(detail)
+            log.warning("cannot connect to the job server, trying on", server=str(self._server), reason=reason)
+
+    def _created(self, connection: int, unique: str, handle: bytes) -> None:
+        if connection == self._connection:
+            self._builds.created(unique, handle)
+
+    def _said(self, unique: str, what: Said, body: bytes) -> None:
+        self._asked_at = None
+        self._builds.said(unique, what, body)
+
+    def _answered(self, handle: bytes, known: bool) -> None:
+        self._asked_at = None
+        self._builds.answered(handle, known)
+
+    def _change(self, detail: str) -> None:
+        self._detail = detail
+        self._since = time.time()
+
+    # What the books want done
+
+    def _doer(self) -> Doer:
+        return Doer(
+            wake_sender=self._to_send.set,
+            wake_resolver=self._to_resolve.set,
+            withdraw=self._start_to_withdraw,
+            forget=self._client.forget,
+            updated=lambda update: _soon(self._on_update, update),
+            ended=lambda end: _soon(self._on_end, end),
+        )
+
+    def _start_to_withdraw(self, unique: str, handle: bytes) -> None:
+        if self._group and self._connection is not None:
+            self._group.create_task(self._withdraw(self._connection, unique, handle))
+
+    async def _withdraw(self, connection: int, unique: str, handle: bytes) -> None:
+        try:
+            self._builds.withdrawn(unique, await self._client.cancel(connection, handle))
+        except NotSentError as error:
+            log.info("the job server did not answer a cancel", uuid=unique, reason=str(error))
+
+    def _knows(self, function: str) -> bool:
+        return not self._check_registration or self._functions.knows(function)
+
+    # Tasks
+
+    async def _run(self, ready: asyncio.Event) -> None:
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                self._group.create_task(self._send_all())
+                self._group.create_task(self._watch_silence())
+                ready.set()
+        finally:
+            self._group = None
+
+    async def _send_all(self) -> None:
+        while True:
+            await self._to_send.wait()
+            self._to_send.clear()
+            for unique in [each for each in self._builds.outgoing if self._builds.may_go(each, self._knows)]:
+                if self._connection is None:
+                    break
+                submission = self._builds.take(unique)
+                if submission is not None:
+                    await self._send(submission)
+
+    async def _send(self, submission: Submission) -> None:
+        try:
+            await self._client.submit(submission)
+        except RefusedError as error:
+            self._builds.refused(submission, str(error))
+        except NotSentError as error:
+            log.info("job not sent", function=submission.function, uuid=submission.unique, reason=str(error))
+            self._builds.not_sent(submission)
+            asyncio.get_running_loop().call_later(self._times.retry, self._to_send.set)
+
+    async def _watch_silence(self) -> None:
+        """Find builds that the server has forgotten, and a server that does not answer any more."""
+        while True:
+            await asyncio.sleep(self._times.doubt)
+            handles = self._builds.silent()
+            try:
+                if handles:
+                    await self._client.ask_status(handles)
+                    self._asked_at = self._asked_at or _now()
+                if self._asked_at and _now() - self._asked_at > self._times.answer_limit:
+                    log.warning("the job server does not answer", server=str(self._server))
+                    await self._client.drop()
+            except NotSentError:
+                continue  # the connection is being made again
+
+    async def _meet_server(self) -> None:
+        """Once a connection: find out who it is, and ask it about the builds of the connection before."""
+        kind = await self._identify()
+        if kind is ServerKind.OURS:
+            self._functions.server_is_ours()
+            self._to_send.set()
+        elif kind is ServerKind.GEARMAND:
+            await self._client.request_exceptions()
+        while True:
+            if self._builds.unsure:
+                await self._resolve(kind)
+            await self._to_resolve.wait()
+            self._to_resolve.clear()
+
+    async def _identify(self) -> ServerKind:
+        while True:
+            try:
+                kind, version = await inquiry.identify(self._server, silence_s=self._times.identify)
+            except InquiryError as error:
+                log.info("cannot find out which job server it is", reason=str(error))
+                await asyncio.sleep(self._times.retry)
+            else:
+                self._detail = f"connected to {kind.value} {version}".rstrip()
+                return kind
+
+    async def _resolve(self, kind: ServerKind) -> None:
+        asked = tuple(self._builds.unsure)
+        answers: dict[str, Standing] = {}
+        if kind is not ServerKind.GEAR:
+            try:
+                answers = await inquiry.standings(self._server, asked)
+            except InquiryError as error:
+                log.info("cannot ask for builds", reason=str(error))
+                await asyncio.sleep(self._times.retry)
+                self._to_resolve.set()
+                return
+        for unique in asked:
+            self._builds.resolve(unique, answers.get(unique, Standing.UNKNOWN), kind)
+
+    async def _follow_functions(self) -> None:
+        """Once a connection: hold builds of unknown functions till the list has settled, then end them (4.2)."""
+        read_at = await self._read_functions()
+        while not self._functions.settled(_now()):
+            await asyncio.sleep(self._times.list_stable / 5)
+            read_at = await self._read_functions()
+        while True:
+            self._builds.end_unregistered(self._knows)
+            self._missing_function.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._times.list_reread):
+                    await self._missing_function.wait()
+            if _now() - read_at >= self._times.list_age:
+                read_at = await self._read_functions()
+
+    async def _read_functions(self) -> float:
+        """Read the server's list, whatever it takes; when that was."""
+        while True:
+            try:
+                names = await inquiry.registered_functions(self._server)
+            except InquiryError as error:
+                log.info("cannot read the list of functions", reason=str(error))
+                await asyncio.sleep(self._times.retry)
+            else:
+                self._functions.listed(names, _now())
+                self._to_send.set()
+                await asyncio.to_thread(self._functions.save)
+                return _now()
+
+
+def _soon(call: Callable[[T], None], value: T) -> None:
+    asyncio.get_running_loop().call_soon(call, value)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _log_a_fault(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception():
+        log.critical("the launcher ended by a fault of its own", exc_info=task.exception())

@@ -1,0 +1,102 @@
+"""The process of the built-in Gearman server: ``python -m ci_gate.gearman.server``.
+
+``server_process.py`` starts it as a child of the daemon; a unit of its own may start it as well. What it serves is
+in ``job_server.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import logging.config
+import os
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from ci_gate.gearman.job_server import JobServer
+from ci_gate.gearman.statsd import StatsdLines
+
+
+class LogConfigError(Exception):
+    """``[gearman_server] log_config`` cannot be used."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM, or until standard input closes if asked to watch it. 1: could not start.
+
+    The first line on standard output is ``listening PORT`` or ``error: TEXT``.
+    """
+    parser = argparse.ArgumentParser(prog="ci-gate gearman", description="The built-in Gearman server.")
+    parser.add_argument("--listen-address", default="", help="default: all addresses")
+    parser.add_argument("--port", type=int, default=4730)
+    parser.add_argument("--log-config", type=Path, help="INI file for Python's logging.config")
+    parser.add_argument("--until-stdin-closes", action="store_true", help="end when the parent process does")
+    options = parser.parse_args(arguments)
+    where = f"{options.listen_address or 'all addresses'}, port {options.port}"
+    try:
+        _set_up_logging(options.log_config)
+        statsd = StatsdLines.from_environment(os.environ)
+        _allow_many_connections()
+        server = JobServer(options.listen_address, options.port, statsd)
+    except LogConfigError as error:
+        return _refuse(str(error))
+    except ValueError as error:
+        return _refuse(f"STATSD_PORT: {error}")
+    except OSError as error:
+        return _refuse(f"the Gearman server cannot listen on {where}: {error.strerror or error}")
+    print(f"listening {server.port}", flush=True)  # noqa: T201 - the parent reads it
+    _wait_for_the_end(options.until_stdin_closes)
+    server.shutdown()
+    return 0
+
+
+def _refuse(text: str) -> int:
+    print(f"error: {text}", flush=True)  # noqa: T201 - the parent reads it
+    return 1
+
+
+def _set_up_logging(log_config: Path | None) -> None:
+    if log_config is None:
+        line = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+        # gear tells of every connection at INFO.
+        logging.basicConfig(level=logging.WARNING, format=line, stream=sys.stderr)
+        return
+    path = log_config.expanduser()
+    if not path.is_file():
+        raise LogConfigError(f"[gearman_server] log_config: {path} does not exist")
+    try:
+        logging.config.fileConfig(path)
+    except Exception as error:  # it holds Python expressions of the operator's
+        raise LogConfigError(f"[gearman_server] log_config: {path}: {error!r}") from error
+
+
+def _allow_many_connections() -> None:
+    """Two hundred Jenkins nodes are a thousand connections: take as many as the system allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _wait_for_the_end(watch_stdin: bool) -> None:
+    end = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: end.set())
+    if watch_stdin:
+        # Ctrl-C in the parent's terminal reaches this process too; the parent ends it when it is done with it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=_read_to_the_end, args=(end,), daemon=True).start()
+    else:
+        signal.signal(signal.SIGINT, lambda *_: end.set())
+    end.wait()
+
+
+def _read_to_the_end(end: threading.Event) -> None:
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    end.set()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
