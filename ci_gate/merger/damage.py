@@ -1,0 +1,63 @@
+"""Repositories that a crash or a bad disk left broken: how they are recognised, and what killed processes leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ci_gate.merger.git import Git, GitDeadlineError, GitError
+
+CHECK_DEADLINE_S = 300.0
+
+_SIGNS = (
+    "bad config",
+    "bad object",
+    "bad tree",
+    "cannot read",
+    "corrupt",
+    "did not send all necessary objects",
+    "does not match index",
+    "failed to read",
+    "inflate",
+    "invalid sha1 pointer",
+    "is empty",
+    "missing object",
+    "not a git repository",
+    "not a valid object",
+    "reference broken",
+    "unable to find",
+    "unable to parse",
+    "unable to read",
+    "unable to resolve reference",
+)
+
+
+def looks_damaged(problem: GitError) -> bool:
+    """Worth a check? Wrong now and then: upstream's own troubles read alike."""
+    said = problem.stderr.lower()
+    return any(each in said for each in _SIGNS)
+
+
+async def is_damaged(git: Git) -> bool:
+    """Does git itself say that something is missing? Contents are not judged: old histories have odd commits."""
+    try:
+        await git.run("fsck", "--connectivity-only", "--no-dangling", "--no-progress", deadline_s=CHECK_DEADLINE_S)
+    except GitDeadlineError:
+        return False
+    except GitError:
+        return True
+    return False
+
+
+def remove_leftovers(repository: Path) -> int:
+    """Delete lock files and unfinished packs. Only while no other process writes here. How many there were."""
+    leftovers = list(_leftovers(repository))
+    for each in leftovers:
+        each.unlink(missing_ok=True)
+    return len(leftovers)
+
+
+def _leftovers(repository: Path) -> Iterator[Path]:
+    yield from repository.glob("*.lock")
+    yield from (repository / "refs").rglob("*.lock")
+    yield from (repository / "objects" / "pack").glob("tmp_*")

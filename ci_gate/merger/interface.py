@@ -1,0 +1,26 @@
+"""What the daemon asks of a merger, wherever it works: inside the process or on another host."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ci_gate.model.merge import MergeAnswer, MergeRequest, UpdateRequest
+
+
+class Merger(Protocol):
+    """Both calls answer for everything that the world can do wrong, by an outcome; they do not raise for it."""
+
+    async def merge(self, request: MergeRequest) -> MergeAnswer:
+        """Make and publish a speculative state. Asked again with the same request, it answers the same commit.
+
+        ``request.ahead`` must have been asked for earlier; its answer need not be there yet.
+        """
+        ...
+
+    async def update(self, request: UpdateRequest) -> MergeAnswer:
+        """Bring the copy of a project up to date: ``MERGED`` without a commit when it is."""
+        ...
+
+    async def close(self) -> None:
+        """End everything under way, processes too."""
+        ...

@@ -1,0 +1,160 @@
+"""The merger inside the process: requests in, answers out (``spec/merger.md`` 7 and 8).
+
+The outbox calls it. It puts requests in order, so that none is begun before that of the build set ahead has ended,
+and turns all that can go wrong into answers. The merging itself is the engine's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import structlog
+
+from ci_gate.config.settings import GerritSettings, MergerSettings
+from ci_gate.merger.engine import Engine, MismatchError, MissingBranchError
+from ci_gate.merger.git import GitError
+from ci_gate.merger.names import UnsafeNameError
+from ci_gate.merger.records import Record
+from ci_gate.merger.repository import FETCH_DEADLINE_S, DamagedError, FetchError, MissingRefError
+from ci_gate.model.merge import MergeAnswer, MergeOutcome, MergeRequest, UpdateRequest
+
+RELOOK_S = 60.0
+FAILURES_REMEMBERED = 1000
+
+log = structlog.stdlib.get_logger("zuul.Merger")
+
+Request = MergeRequest | UpdateRequest
+Work = Callable[[], Coroutine[Any, Any, MergeAnswer]]
+
+
+class AheadError(Exception):
+    """What the request stands on was not merged: ``answer`` is why."""
+
+    def __init__(self, answer: MergeAnswer) -> None:
+        self.answer = answer
+        super().__init__(f"the build set ahead, {answer.ref}, has no merged state: {answer.detail}")
+
+
+_OUTCOMES: dict[type[Exception], MergeOutcome] = {
+    MissingRefError: MergeOutcome.MISSING_REF,
+    MissingBranchError: MergeOutcome.MISSING_BRANCH,
+    FetchError: MergeOutcome.FETCH,
+}
+
+
+class LocalMerger:
+    """Merges in ``settings.git_dir``. ``relook_s``: for how long to look for a change's ref that is not there.
+
+    ``project_url`` (connection, project) tells where projects come from, in place of the connection's SSH URL.
+    """
+
+    def __init__(
+        self,
+        settings: MergerSettings,
+        gerrits: Mapping[str, GerritSettings],
+        *,
+        project_url: Callable[[str, str], str] | None = None,
+        relook_s: float = RELOOK_S,
+        fetch_deadline_s: float = FETCH_DEADLINE_S,
+    ) -> None:
+        self._url = settings.zuul_url
+        self._engine = Engine(settings, gerrits, project_url, relook_s, fetch_deadline_s)
+        self._under_way: dict[str, tuple[Request, asyncio.Task[MergeAnswer]]] = {}
+        self._failures: OrderedDict[str, MergeAnswer] = OrderedDict()
+
+    async def merge(self, request: MergeRequest) -> MergeAnswer:
+        """Goes on when its caller is cancelled: whoever asks again gets the answer that is in the making."""
+        return await self._answer_once(request.ref, request, lambda: self._merge(request))
+
+    async def update(self, request: UpdateRequest) -> MergeAnswer:
+        return await self._answer_once(request.name, request, lambda: self._update(request))
+
+    async def close(self) -> None:
+        tasks = [task for _, task in self._under_way.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _merge(self, request: MergeRequest) -> MergeAnswer:
+        ahead = await self._recall_ahead(request.ahead) if request.ahead else None
+        return (await self._engine.make(request, ahead)).answer(self._url)
+
+    async def _update(self, request: UpdateRequest) -> MergeAnswer:
+        await self._engine.update(request.connection, request.project)
+        return MergeAnswer(request.name, MergeOutcome.MERGED, url=self._url)
+
+    async def _recall_ahead(self, name: str) -> Record:
+        """The state ahead, once it is there; made again if its refs were lost. Raises AheadError."""
+        if name in self._under_way:
+            await asyncio.wait([self._under_way[name][1]])
+        record = await self._engine.recall(name)
+        if record is None:
+            unknown = MergeAnswer(name, MergeOutcome.INTERNAL, detail="this merger knows nothing of it")
+            raise AheadError(self._failures.get(name, unknown))
+        if record.conflict:
+            raise AheadError(record.answer(self._url))
+        if not await self._engine.is_published(record):
+            answer = await self.merge(record.request)
+            if answer.outcome is not MergeOutcome.MERGED:
+                raise AheadError(answer)
+            record = await self._engine.recall(name) or record
+        return record
+
+    # --- one answer a name, whatever happens ---
+
+    async def _answer_once(self, name: str, request: Request, work: Work) -> MergeAnswer:
+        if name not in self._under_way:
+            task = asyncio.get_running_loop().create_task(self._answer(name, request, work), name=f"merge {name}")
+            self._under_way[name] = (request, task)
+            task.add_done_callback(lambda _: self._under_way.pop(name))
+        asked, task = self._under_way[name]
+        if asked != request:
+            return MergeAnswer(name, MergeOutcome.INTERNAL, detail=f"{name} is being made for another request")
+        return await asyncio.shield(task)
+
+    async def _answer(self, name: str, request: Request, work: Work) -> MergeAnswer:
+        begun = time.monotonic()
+        try:
+            answer = await work()
+        except AheadError as problem:
+            ahead = problem.answer
+            answer = MergeAnswer(name, ahead.outcome, url=self._url, paths=ahead.paths, detail=str(problem))
+        except (
+            MissingRefError,
+            MissingBranchError,
+            FetchError,
+            MismatchError,
+            DamagedError,
+            UnsafeNameError,
+            GitError,
+            OSError,
+        ) as problem:
+            outcome = _OUTCOMES.get(type(problem), MergeOutcome.INTERNAL)
+            answer = MergeAnswer(name, outcome, url=self._url, detail=str(problem))
+        self._remember(answer)
+        _tell(request, answer, time.monotonic() - begun)
+        return answer
+
+    def _remember(self, answer: MergeAnswer) -> None:
+        """Failures without a record, for those behind that ask for their reason."""
+        self._failures.pop(answer.ref, None)
+        if answer.outcome is not MergeOutcome.MERGED:
+            self._failures[answer.ref] = answer
+            if len(self._failures) > FAILURES_REMEMBERED:
+                self._failures.popitem(last=False)
+
+
+def _tell(request: Request, answer: MergeAnswer, took_s: float) -> None:
+    facts = {"project": request.project, "name": answer.ref, "took_s": round(took_s, 3)}
+    if isinstance(request, MergeRequest):
+        facts |= {"change": f"{request.number},{request.patchset}", "branch": request.branch}
+    if answer.outcome is MergeOutcome.MERGED:
+        log.info("merged" if answer.commit else "updated", commit=answer.commit, **facts)
+    elif answer.outcome is MergeOutcome.CONFLICT:
+        log.info("does not merge", reason=answer.detail, paths=answer.paths, **facts)
+    else:
+        log.warning("merge failed", outcome=answer.outcome.value, reason=answer.detail, **facts)
