@@ -55,6 +55,7 @@ class SqlSettings:
 
 
 Connection = GerritSettings | SmtpSettings | SqlSettings
+DRIVER_OF: Mapping[type, str] = {GerritSettings: "gerrit", SmtpSettings: "smtp", SqlSettings: "sql"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +131,8 @@ class Settings:
     @property
     def gerrits(self) -> tuple[GerritSettings, ...]:
         return tuple(each for each in self.connections.values() if isinstance(each, GerritSettings))
+
+    @property
+    def drivers(self) -> dict[str, str]:
+        """Each connection's driver, as layouts ask for it."""
+        return {name: DRIVER_OF[type(each)] for name, each in self.connections.items()}

@@ -26,9 +26,7 @@ def test_a_case_has_its_outcome(case):
 def outcome(case):
     connections = case.get("connections", USUAL_CONNECTIONS)
     try:
-        loaded = load_layout(
-            CASES / case["file"], connections=connections, available_jobs=case.get("available_jobs")
-        )
+        loaded = load_layout(CASES / case["file"], connections=connections, available_jobs=case.get("available_jobs"))
     except RefusedError as refused:
         return None, refused.problems
     return loaded.layout, loaded.problems
@@ -43,9 +41,8 @@ def check_problems(expected, problems):
     ]
     assert found == wanted, [str(each) for each in problems]
     for each in expected:
-        texts = [
-            one.text for one in problems if (one.code, one.line, one.column) == (each["code"], each["line"], each["column"])
-        ]
+        place = (each["code"], each["line"], each["column"])
+        texts = [one.text for one in problems if (one.code, one.line, one.column) == place]
         assert any(each["text"].lower() in text.lower() for text in texts), texts
 
 

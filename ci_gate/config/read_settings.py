@@ -1,0 +1,194 @@
+"""ci.conf or zuul.conf to ``Settings``, with all its problems at once (``spec/ci-conf.md``)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from ci_gate.config import settings_schema as schema
+from ci_gate.config.connections import read_connections
+from ci_gate.config.ini import Ini, parse
+from ci_gate.config.nearest import nearest
+from ci_gate.config.problems import Level, Problem, RefusedError, has_errors
+from ci_gate.config.settings import (
+    DatabaseSettings,
+    GearmanServerSettings,
+    GearmanSettings,
+    GerritSettings,
+    MergerSettings,
+    SchedulerSettings,
+    Settings,
+    WebSettings,
+)
+from ci_gate.config.values import Reader
+
+PLACES = (Path("/etc/ci-gate/ci.conf"), Path("/etc/zuul/zuul.conf"), Path("~/zuul.conf"))
+LOOPBACK = "127.0.0.1"
+
+
+def find_settings_file(given: str | None) -> Path:
+    """The file that was named, else the first that exists. Raises RefusedError."""
+    if given is not None:
+        path = Path(given).expanduser()
+        if not path.is_file():
+            raise RefusedError([Problem(str(path), 0, 0, Level.ERROR, "there is no such configuration file")])
+        return path
+    tried = [place.expanduser() for place in PLACES]
+    found = next((path for path in tried if path.is_file()), None)
+    if found is None:
+        text = f"no configuration file; tried {', '.join(map(str, tried))}; name one with --config FILE"
+        raise RefusedError([Problem("ci-gate", 0, 0, Level.ERROR, text)])
+    return found
+
+
+def read_settings(path: Path) -> tuple[Settings, tuple[Problem, ...]]:
+    """The settings, and what is to be told about the file. Raises RefusedError with every problem of it."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as problem:
+        reason = f"cannot be read: {problem.strerror}"
+        raise RefusedError([Problem(str(path), 0, 0, Level.ERROR, reason)]) from problem
+    except UnicodeDecodeError as problem:
+        raise RefusedError([Problem(str(path), 0, 0, Level.ERROR, f"is not UTF-8: {problem}")]) from problem
+    ini = parse(text, str(path))
+    reader = Reader(ini, str(path))
+    settings = _settings(path, ini, reader)
+    _check_names(ini, reader)
+    problems = tuple(sorted([*ini.problems, *reader.problems], key=lambda each: each.line))
+    if has_errors(problems):
+        raise RefusedError(problems)
+    return settings, problems
+
+
+def _settings(path: Path, ini: Ini, reader: Reader) -> Settings:
+    state_dir = reader.path("zuul", "state_dir") or Path("/var/lib/zuul")
+    gearman_server = GearmanServerSettings(
+        start=reader.boolean("gearman_server", "start", default=False),
+        listen_address=reader.text("gearman_server", "listen_address") or "",
+        log_config=reader.path("gearman_server", "log_config"),
+    )
+    connections = read_connections(ini, reader, state_dir)
+    if not any(isinstance(each, GerritSettings) for each in connections.values()) and not reader.problems:
+        reader.missing("gerrit", "server", "at least one Gerrit connection is needed")
+    return Settings(
+        path=path,
+        layout_config=reader.required_path("zuul", "layout_config", "set it to the layout file"),
+        state_dir=state_dir,
+        log_config=reader.path("zuul", "log_config"),
+        pidfile=reader.path("zuul", "pidfile") or Path("/var/run/zuul/zuul.pid"),
+        connections=connections,
+        gearman=_gearman(reader, gearman_server),
+        gearman_server=gearman_server,
+        web=WebSettings(
+            listen_address=reader.text("webapp", "listen_address") or schema.WEBAPP["listen_address"].default,
+            port=reader.integer("webapp", "port", 8001),
+            status_expiry_s=reader.integer("zuul", "status_expiry", 1),
+            token_file=reader.path("web", "token_file"),
+            prefix=reader.text("web", "prefix") or "/",
+        ),
+        merger=_merger(ini, reader),
+        scheduler=_scheduler(reader),
+        database=DatabaseSettings(
+            dburi=reader.text("database", "dburi"),
+            retention_days=reader.integer("database", "retention_days", 14),
+            history_days=reader.integer("database", "history_days", 365),
+        ),
+        swift=_swift(ini),
+    )
+
+
+def _gearman(reader: Reader, own_server: GearmanServerSettings) -> GearmanSettings:
+    server = reader.text("gearman", "server")
+    if not server and not own_server.start:
+        reader.missing("gearman", "server", "set it to the host of the Gearman server")
+    return GearmanSettings(
+        server=server or LOOPBACK,
+        port=reader.integer("gearman", "port", 4730),
+        check_job_registration=reader.boolean("gearman", "check_job_registration", default=True),
+        admin_functions=reader.boolean("gearman", "admin_functions", default=True),
+    )
+
+
+def _merger(ini: Ini, reader: Reader) -> MergerSettings:
+    def place(key: str) -> str:
+        """Where a key stands that was in [zuul] up to Zuul 2.0."""
+        old, new = ini.get("zuul", key), ini.get("merger", key)
+        if old is not None and new is not None:
+            reader.notice(old.line, f"[zuul] {key}: ignored, since [merger] has it too")
+        elif old is not None:
+            reader.notice(old.line, f"[zuul] {key}: moved to [merger] in Zuul 2.1; used from here")
+        return "merger" if new is not None or old is None else "zuul"
+
+    if reader.boolean("zuul", "push_change_refs", default=False):
+        text = "[zuul] push_change_refs: ci-gate serves merged refs over HTTP and does not push them to Gerrit"
+        reader.notice(reader.line("zuul", "push_change_refs"), text)
+    url = reader.text(place("zuul_url"), "zuul_url")
+    embedded = reader.boolean("merger", "embedded", default=True)
+    if embedded and not url:
+        reader.notice(0, "[merger] zuul_url is missing: the service does not merge itself; mergers must run elsewhere")
+    return MergerSettings(
+        git_dir=reader.path(place("git_dir"), "git_dir") or Path("/var/lib/zuul/git"),
+        git_user_email=reader.text(place("git_user_email"), "git_user_email"),
+        git_user_name=reader.text(place("git_user_name"), "git_user_name"),
+        zuul_url=url,
+        embedded=embedded and bool(url),
+        ref_retention_s=reader.duration("merger", "ref_retention", 14 * 86400.0),
+        log_config=reader.path("merger", "log_config"),
+    )
+
+
+def _scheduler(reader: Reader) -> SchedulerSettings:
+    def boolean(key: str, *, default: bool = False) -> bool:
+        return reader.boolean("zuul", key, default=default)
+
+    return SchedulerSettings(
+        report_times=boolean("report_times", default=True),
+        status_url=reader.text("zuul", "status_url"),
+        url_pattern=reader.text("zuul", "url_pattern"),
+        job_name_in_report=boolean("job_name_in_report"),
+        noop_joins_queues=boolean("noop_joins_queues"),
+        reject_requires_votes=boolean("reject_requires_votes"),
+        report_without_jobs=boolean("report_without_jobs"),
+        depends_on_urls=boolean("depends_on_urls"),
+        report_cycles=boolean("report_cycles"),
+        replication_timeout_s=reader.integer("zuul", "replication_timeout", 300),
+        replication_retry_interval_s=reader.integer("zuul", "replication_retry_interval", 5),
+        shadow=boolean("shadow"),
+    )
+
+
+def _swift(ini: Ini) -> Mapping[str, str] | None:
+    section = ini.sections.get("swift")
+    return {key: value.text for key, value in section.values.items()} if section else None
+
+
+def _check_names(ini: Ini, reader: Reader) -> None:
+    """Unknown sections and keys are not errors: they are named, with what was most likely meant."""
+    launcher = [each for each in ini.sections if each == "launcher" or each.startswith(schema.TOLERATED[1:])]
+    if launcher:
+        line = ini.sections[launcher[0]].line
+        reader.notice(line, f"[{launcher[0]}]: sections of zuul-launcher are accepted and have no effect")
+    for name, section in ini.sections.items():
+        if name == "jenkins":
+            reader.notice(section.line, "[jenkins]: builds go over Gearman; this section of Zuul 1 has no effect")
+        known = _known_keys(ini, name)
+        if known is None:
+            if name not in launcher and name != "jenkins" and not name.startswith("jenkins "):
+                meant = nearest(name, schema.SECTIONS)
+                reader.notice(
+                    section.line, f"unknown section [{name}]" + (f"; did you mean [{meant}]?" if meant else "")
+                )
+            continue
+        for key, value in section.values.items():
+            if key not in known:
+                meant = nearest(key, known)
+                hint = f"; did you mean {meant}?" if meant else ""
+                reader.notice(value.line, f"[{name}] {key}: unknown key, ignored{hint}")
+
+
+def _known_keys(ini: Ini, section: str) -> Mapping[str, schema.Key] | None:
+    if re.match(r"connection ", section, re.IGNORECASE):
+        driver = ini.get(section, "driver")
+        return schema.DRIVERS.get(driver.text if driver else "", schema.GERRIT)
+    return schema.SECTIONS.get(section)
