@@ -56,9 +56,7 @@ def test_what_decides_asks_neither_clock_nor_chance_nor_files(folder):
     banned = re.compile(r"^(time|datetime|random|os|secrets|uuid|socket|subprocess|pathlib)\b|^open$|^Path$")
     for path in (ROOT / "ci_gate" / folder).rglob("*.py"):
         assert not [each for each in calls(path) if banned.search(each)], relative(path)
-        assert not re.search(
-            r"^(import|from) (asyncio|threading|logging|structlog)", path.read_text(), re.MULTILINE
-        )
+        assert not re.search(r"^(import|from) (asyncio|threading|logging|structlog)", path.read_text(), re.MULTILINE)
 
 
 def test_child_processes_are_started_only_where_they_belong():
@@ -84,9 +82,7 @@ def test_every_suppression_carries_a_reason():
 
 def test_nothing_speaks_of_one_machine():
     paths = re.compile(r"/root/|/work/|/home/(?!ci)\w+")
-    tracked = [
-        each for each in ROOT.rglob("*") if each.is_file() and each.suffix in {".py", ".md", ".conf", ".yaml"}
-    ]
+    tracked = [each for each in ROOT.rglob("*") if each.is_file() and each.suffix in {".py", ".md", ".conf", ".yaml"}]
     for path in tracked:
         parts = path.relative_to(ROOT).parts
         if parts[0].startswith(".") or path == Path(__file__):

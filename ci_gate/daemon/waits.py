@@ -9,24 +9,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import structlog
+
+from ci_gate.model.operations import Wait
 
 LONG_S = 10.0
 LOOK_EVERY_S = 5.0
 
 log = structlog.stdlib.get_logger("zuul.Watchdog")
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """One call under way. ``since`` is seconds since the epoch."""
-
-    name: str
-    owner: str
-    since: float
-    deadline_s: float
 
 
 class Waits:

@@ -91,7 +91,8 @@ def test_an_error_in_the_layout(place):
 
 
 def test_another_layout_may_be_named(place):
-    assert "nowhere.yaml: error: cannot read the layout" in place.refusal("--layout", str(place.folder / "nowhere.yaml"))
+    refusal = place.refusal("--layout", str(place.folder / "nowhere.yaml"))
+    assert "nowhere.yaml: error: cannot read the layout" in refusal
 
 
 def test_a_missing_address_for_workers(place):

@@ -36,15 +36,19 @@ async def test_the_watchdog_names_what_takes_long_once_and_tells_when_it_has_end
     now = 0.0
     waits = Waits(clock=lambda: now)
     told: list[str] = []
-    monkeypatch.setattr(waits_module.log, "warning", lambda event, **fields: told.append(f"{event}: {fields['wait']}"))
-    ended = asyncio.Event()
+    long, ended = asyncio.Event(), asyncio.Event()
+
+    def warn(event, **fields):
+        told.append(f"{event}: {fields['wait']}")
+        long.set()
+
+    monkeypatch.setattr(waits_module.log, "warning", warn)
     monkeypatch.setattr(waits_module.log, "info", lambda event, **_: (told.append(event), ended.set()))
     watch = asyncio.create_task(waits.watch())
     async with waits.of("merge of 1,1", "merger", 900.0):
         now = 60.0
         async with asyncio.timeout(5):
-            while not told:
-                await asyncio.sleep(0.001)
+            await long.wait()
     async with asyncio.timeout(5):
         await ended.wait()
     watch.cancel()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -55,12 +57,26 @@ class Site:
 
     def ours(self, number: int) -> list[str]:
         """The texts that the service has posted, without Gerrit's own first line."""
-        messages = [each for each in self.gerrit.messages(number) if each.author.username == CI_ACCOUNT]
+        messages = [each for each in self.gerrit.messages(number) if each.by.username == CI_ACCOUNT]
         return [each.text.split("\n\n", 1)[-1] for each in messages]
 
     async def reports(self, number: int, count: int) -> list[str]:
         await when(lambda: len(self.ours(number)) >= count, f"{count} reports on change {number}")
         return self.ours(number)
+
+    def status(self) -> dict:
+        with urllib.request.urlopen(f"{self.world.url}status.json", timeout=10) as answer:
+            return json.load(answer)
+
+    async def nothing_left(self) -> None:
+        """Wait until no pipeline has an item, and every report was delivered."""
+
+        def idle() -> bool:
+            status = self.status()
+            queues = [queue for pipeline in status["pipelines"] for queue in pipeline["change_queues"]]
+            return not any(queue["heads"] for queue in queues) and not status["ci_gate"]["undelivered_reports_total"]
+
+        await when(idle, "everything done")
 
     def builds(self, number: int) -> list:
         return [each for each in self.jenkins.builds if each.parameters.get("ZUUL_CHANGE") == str(number)]

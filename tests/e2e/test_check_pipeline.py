@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import JOB, PROJECT, when
+from e2e_site import JOB, PROJECT, when
 
 pytestmark = pytest.mark.e2e
 

@@ -1,0 +1,1 @@
+"""Every figure that the README claims, by one command: ``make bench`` writes ``bench/results.md``."""

@@ -1,0 +1,36 @@
+"""What the launcher tells of builds becomes inputs, with our own run times as estimates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ci_gate.daemon.inbox import Inbox
+from ci_gate.model.build import BuildEnd, BuildRequest, BuildUpdate
+from ci_gate.scheduler.inputs import BuildEnded, BuildUpdated
+from ci_gate.store.estimates import Estimates
+
+
+class Builds:
+    """Used on the loop's thread only. Knows which job each build under way is of."""
+
+    def __init__(self, inbox: Inbox, estimates: Estimates) -> None:
+        self._inbox = inbox
+        self._estimates = estimates
+        self._jobs: dict[str, str] = {}
+
+    def launched(self, request: BuildRequest) -> None:
+        self._jobs[request.uuid] = request.job
+
+    def canceled(self, uuid: str) -> None:
+        self._jobs.pop(uuid, None)
+
+    def updated(self, update: BuildUpdate) -> None:
+        job = self._jobs.get(update.uuid)
+        if job is not None and update.started:
+            known = self._estimates.get(job)
+            update = replace(update, estimate_s=known if known is not None else update.estimate_s or 0.0)
+        self._inbox.put(lambda at: BuildUpdated(at, update))
+
+    def ended(self, end: BuildEnd) -> None:
+        self._jobs.pop(end.uuid, None)
+        self._inbox.put(lambda at: BuildEnded(at, end))

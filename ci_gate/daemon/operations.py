@@ -1,0 +1,74 @@
+"""How the service itself is doing, for the status page: gathered from its parts when somebody looks."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+
+from ci_gate.daemon.waits import Waits
+from ci_gate.gearman.builds import Counts
+from ci_gate.gearman.launcher import GearmanLauncher
+from ci_gate.gerrit.stream import EventStream
+from ci_gate.model.operations import BuildStatistics, ConnectionHealth, ConnectionState, Operations, Trouble
+from ci_gate.scheduler.explain import Code, Decision
+from ci_gate.scheduler.scheduler import Scheduler
+
+MOST_TROUBLES = 20
+
+
+class Observer:
+    """Counts what decisions tell, keeps the last troubles, and asks the parts for their state."""
+
+    def __init__(self, scheduler: Scheduler, waits: Waits, *, started_at: float) -> None:
+        self._scheduler = scheduler
+        self._waits = waits
+        self._started_at = started_at
+        self._troubles: deque[Trouble] = deque(maxlen=MOST_TROUBLES)
+        self._succeeded = self._failed = self._lost = 0
+        self.streams: Mapping[str, EventStream] = {}
+        self.launcher: GearmanLauncher | None = None
+
+    def trouble(self, owner: str, text: str) -> None:
+        self._troubles.appendleft(Trouble(time.time(), owner, text))
+
+    def observe(self, decisions: Iterable[Decision]) -> None:
+        for each in decisions:
+            if each.code is Code.BUILD_ENDED:
+                succeeded = dict(each.values)["result"] == "SUCCESS"
+                self._succeeded += succeeded
+                self._failed += not succeeded
+            elif each.code is Code.BUILD_LOST:
+                self._lost += 1
+            elif each.code is Code.REPORT_GIVEN_UP:
+                self._troubles.appendleft(Trouble(each.at, f"report on {each.subject}", each.text))
+
+    def operations(self) -> Operations:
+        return Operations(
+            started_at=self._started_at,
+            connections=tuple(self._connections()),
+            waits=self._waits.under_way(),
+            undelivered=self._scheduler.undelivered_reports(),
+            troubles=tuple(self._troubles),
+            builds=self._builds(),
+        )
+
+    def _connections(self) -> Iterator[ConnectionHealth]:
+        for name, stream in self.streams.items():
+            seen = stream.state
+            state = ConnectionState.UP if seen.connected else ConnectionState.CONNECTING
+            yield ConnectionHealth(name, "Gerrit stream", state, seen.since, seen.detail)
+        if self.launcher is not None:
+            known = self.launcher.state
+            state = ConnectionState.UP if known.connected else ConnectionState.CONNECTING
+            yield ConnectionHealth(known.server, "Gearman", state, known.since, known.detail)
+
+    def _builds(self) -> BuildStatistics:
+        counts = self.launcher.state.counts if self.launcher else Counts()
+        return BuildStatistics(
+            waiting=counts.waiting + counts.queued,
+            running=counts.running + counts.unknown,
+            succeeded=self._succeeded,
+            failed=self._failed,
+            lost=self._lost,
+        )

@@ -1,0 +1,202 @@
+"""Carries out effects: one effect is one call, and what it brings back is an input again.
+
+Every call runs beside the loop's own work, within its deadline. Whatever goes wrong becomes an answer too, so that
+the scheduler never waits for one that does not come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any, assert_never
+
+import structlog
+
+from ci_gate.config.settings import SmtpSettings
+from ci_gate.daemon.builds import Builds
+from ci_gate.daemon.inbox import Inbox
+from ci_gate.daemon.waits import Waits
+from ci_gate.gearman.launcher import GearmanLauncher
+from ci_gate.gerrit.commands import CommandPool
+from ci_gate.gerrit.query import QueryFailedError, query_change
+from ci_gate.gerrit.review import post_review
+from ci_gate.mail.smtp import send_mail
+from ci_gate.merger.interface import Merger
+from ci_gate.model.merge import MergeAnswer, MergeOutcome, MergeRequest, UpdateRequest
+from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report, Review
+from ci_gate.scheduler.effects import (
+    CancelBuild,
+    Effect,
+    LaunchBuild,
+    Merge,
+    QueryChange,
+    RecordRunTime,
+    SendReport,
+    SetTimer,
+    UpdateRepository,
+)
+from ci_gate.scheduler.inputs import (
+    ChangeAnswered,
+    MergeAnswered,
+    QueryFailed,
+    ReportAnswered,
+    TimerFired,
+)
+from ci_gate.store.estimates import Estimates
+
+QUERY_DEADLINE_S = 40.0  # the adapter's own is 30 s: this one only catches what it forgot
+REVIEW_DEADLINE_S = 200.0  # up to three commands of 60 s
+MERGE_DEADLINE_S = 900.0
+MAIL_DEADLINE_S = 60.0
+
+log = structlog.stdlib.get_logger("zuul.Outbox")
+
+
+class Outbox:
+    """``release`` starts calls and returns at once; ``close`` cancels what is under way."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        waits: Waits,
+        *,
+        gerrits: Mapping[str, CommandPool],
+        smtps: Mapping[str, SmtpSettings],
+        merger: Merger,
+        launcher: GearmanLauncher,
+        builds: Builds,
+        estimates: Estimates,
+    ) -> None:
+        self._inbox = inbox
+        self._waits = waits
+        self._gerrits = gerrits
+        self._smtps = smtps
+        self._merger = merger
+        self._launcher = launcher
+        self._builds = builds
+        self._estimates = estimates
+        self._calls: set[asyncio.Task[None]] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
+
+    def release(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            self._carry_out(effect)
+
+    async def close(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        for call in self._calls:
+            call.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case QueryChange():
+                self._start(self._query(effect))
+            case Merge():
+                self._start(self._merge(effect.request))
+            case UpdateRepository():
+                self._start(self._update(effect.request))
+            case LaunchBuild():
+                self._builds.launched(effect.request)
+                self._launcher.launch(effect.request)
+            case CancelBuild():
+                self._builds.canceled(effect.uuid)
+                self._launcher.cancel(effect.uuid)
+            case SendReport():
+                self._start(self._report(effect))
+            case SetTimer():
+                self._set_timer(effect)
+            case RecordRunTime():
+                self._start(self._record_run_time(effect))
+            case _:
+                assert_never(effect)
+
+    def _start(self, call: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(call)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+    # --- Gerrit ---
+
+    async def _query(self, effect: QueryChange) -> None:
+        name = f"query of change {effect.number}"
+        try:
+            async with self._waits.of(name, f"Gerrit {effect.connection}", QUERY_DEADLINE_S):
+                details = await query_change(self._gerrits[effect.connection], effect.number)
+        except QueryFailedError as problem:
+            reason, transient = str(problem), problem.transient
+        except Exception as problem:
+            log.exception("query failed in an unexpected way", change=effect.number)
+            reason, transient = f"{type(problem).__name__}: {problem}", True
+        else:
+            self._inbox.put(lambda at: ChangeAnswered(at, effect.ticket, details))
+            return
+        log.warning("query failed", change=effect.number, connection=effect.connection, reason=reason)
+        self._inbox.put(lambda at: QueryFailed(at, effect.ticket, reason, transient))
+
+    async def _report(self, effect: SendReport) -> None:
+        try:
+            delivery = await self._deliver(effect.report, effect.first_tried_at)
+        except TimeoutError:
+            delivery = Delivery(DeliveryOutcome.UNREACHABLE, "no answer within the deadline")
+        except Exception as problem:
+            log.exception("report failed in an unexpected way")
+            delivery = Delivery(DeliveryOutcome.TRANSIENT, f"{type(problem).__name__}: {problem}")
+        self._inbox.put(lambda at: ReportAnswered(at, effect.report_id, delivery))
+
+    async def _deliver(self, report: Report, first_tried_at: float | None) -> Delivery:
+        match report:
+            case Review():
+                name = f"review of {report.number},{report.patchset}"
+                async with self._waits.of(name, f"Gerrit {report.connection}", REVIEW_DEADLINE_S):
+                    return await post_review(self._gerrits[report.connection], report, first_tried_at=first_tried_at)
+            case Mail():
+                async with self._waits.of("mail", f"SMTP {report.connection}", MAIL_DEADLINE_S):
+                    return await send_mail(self._smtps[report.connection], report, deadline_s=MAIL_DEADLINE_S)
+            case _:
+                assert_never(report)
+
+    # --- mergers ---
+
+    async def _merge(self, request: MergeRequest) -> None:
+        name = f"merge of {request.number},{request.patchset} in {request.project}"
+        try:
+            async with self._waits.of(name, "merger", MERGE_DEADLINE_S):
+                answer = await self._merger.merge(request)
+        except Exception as problem:  # noqa: BLE001  # told in the log and to the scheduler, which repeats it
+            answer = _failed_merge(request.ref, problem)
+        self._inbox.put(lambda at: MergeAnswered(at, answer))
+
+    async def _update(self, request: UpdateRequest) -> None:
+        try:
+            async with self._waits.of(f"update of {request.project}", "merger", MERGE_DEADLINE_S):
+                answer = await self._merger.update(request)
+        except Exception as problem:  # noqa: BLE001  # told in the log and to the scheduler, which repeats it
+            answer = _failed_merge(request.name, problem)
+        self._inbox.put(lambda at: MergeAnswered(at, answer))
+
+    # --- builds ---
+
+    async def _record_run_time(self, effect: RecordRunTime) -> None:
+        try:
+            await asyncio.to_thread(self._estimates.add, effect.job, effect.seconds, succeeded=effect.succeeded)
+        except OSError as problem:
+            log.warning("run time not kept", job=effect.job, reason=str(problem))
+
+    # --- time ---
+
+    def _set_timer(self, effect: SetTimer) -> None:
+        loop = asyncio.get_running_loop()
+        delay = max(0.0, effect.at - self._inbox.now())
+        handle: asyncio.TimerHandle = loop.call_later(delay, lambda: self._fire(handle, effect.timer))
+        self._timers.add(handle)
+
+    def _fire(self, handle: asyncio.TimerHandle, timer: str) -> None:
+        self._timers.discard(handle)
+        self._inbox.put(lambda at: TimerFired(at, timer))
+
+
+def _failed_merge(ref: str, problem: Exception) -> MergeAnswer:
+    log.error("merge failed in an unexpected way", ref=ref, exc_info=problem)
+    return MergeAnswer(ref, MergeOutcome.INTERNAL, detail=f"{type(problem).__name__}: {problem}")

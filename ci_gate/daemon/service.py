@@ -1,0 +1,198 @@
+"""The service: every part made, wired, started in order and stopped in order.
+
+``Service.run`` is what ``ci-gate serve`` does between its start and SIGTERM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import structlog
+from aiohttp import web
+
+from ci_gate.config.layout import LoadedLayout
+from ci_gate.config.settings import Settings, SmtpSettings
+from ci_gate.daemon.builds import Builds
+from ci_gate.daemon.decisions import log_decisions
+from ci_gate.daemon.functions import FunctionOracle
+from ci_gate.daemon.inbox import Inbox
+from ci_gate.daemon.notify import notify
+from ci_gate.daemon.operations import Observer
+from ci_gate.daemon.outbox import Outbox
+from ci_gate.daemon.waits import Waits
+from ci_gate.gearman.launcher import GearmanLauncher
+from ci_gate.gearman.server_process import GearmanServerError, ServerProcess
+from ci_gate.gerrit.commands import CommandPool
+from ci_gate.gerrit.stream import EventStream
+from ci_gate.merger.local import LocalMerger
+from ci_gate.model.event import Event
+from ci_gate.model.item import StatusView
+from ci_gate.scheduler.identifiers import SEED_BYTES
+from ci_gate.scheduler.inputs import EventReceived
+from ci_gate.scheduler.scheduler import Scheduler
+from ci_gate.store.estimates import FileEstimates
+from ci_gate.store.journal import Journal, NullJournal
+from ci_gate.web.app import make_app
+from ci_gate.web.git import git_routes
+
+LONGEST_TURN_S = 0.01  # after so long of deciding, the loop's other work gets its turn
+
+log = structlog.stdlib.get_logger("zuul.Server")
+
+
+class StartError(Exception):
+    """The service cannot start. The text is one line for the operator, with what to do."""
+
+
+class Service:
+    """One run of the service, from settings and a layout without errors."""
+
+    def __init__(self, settings: Settings, loaded: LoadedLayout, *, journal: Journal | None = None) -> None:
+        self.settings = settings
+        self.inbox = Inbox()
+        self.waits = Waits()
+        self.journal = journal or NullJournal()
+        self.scheduler = Scheduler(
+            loaded.layout,
+            options=settings.scheduler,
+            oracle=FunctionOracle(loaded.functions),
+            seed=os.urandom(SEED_BYTES),
+            at=self.inbox.now(),
+            event_delays={each.name: each.event_delay_s for each in settings.gerrits},
+        )
+        self.observer = Observer(self.scheduler, self.waits, started_at=self.inbox.now())
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """End ``run``: cleanly, and within seconds."""
+        self._stopping.set()
+
+    async def run(self, started: Callable[[], None] = lambda: None) -> None:
+        """Serve until ``stop``. Raises StartError if a part cannot start; ``started`` tells that all have."""
+        async with AsyncExitStack() as parts:
+            outbox = await self._start_workers(parts)
+            await self._start_web(parts)
+            async with asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(self._decide(outbox), name="scheduler"),
+                    tasks.create_task(self.waits.watch(), name="watchdog"),
+                ]
+                running += [
+                    tasks.create_task(stream.run(), name=f"stream {name}") for name, stream in self._streams().items()
+                ]
+                started()
+                notify("READY=1")
+                await self._stopping.wait()
+                notify("STOPPING=1")
+                for task in running:
+                    task.cancel()
+
+    # --- deciding ---
+
+    async def _decide(self, outbox: Outbox) -> None:
+        """The one place where inputs become effects: decide, record, then release."""
+        turn_ends = time.monotonic() + LONGEST_TURN_S
+        while True:
+            message = await self.inbox.take()
+            try:
+                effects = self.scheduler.handle(message)
+            except Exception:
+                # A defect of ours. The input is kept in the log; the service goes on for all other changes.
+                log.exception("the scheduler could not handle an input", input=repr(message))
+                self.observer.trouble("scheduler", f"could not handle {type(message).__name__}; see the log")
+                continue
+            await self.journal.commit(message, effects)
+            log_decisions(self.scheduler.last_decisions)
+            self.observer.observe(self.scheduler.last_decisions)
+            outbox.release(effects)
+            if time.monotonic() >= turn_ends:
+                await asyncio.sleep(0)
+                turn_ends = time.monotonic() + LONGEST_TURN_S
+
+    # --- parts, in the order in which they start; they stop in reverse ---
+
+    async def _start_workers(self, parts: AsyncExitStack) -> Outbox:
+        settings = self.settings
+        estimates = await asyncio.to_thread(FileEstimates, settings.state_dir)
+        gearman = settings.gearman
+        if settings.gearman_server.start:
+            server = ServerProcess(settings.gearman_server, gearman.port, on_death=self._gearman_server_died)
+            try:
+                await server.start()
+            except GearmanServerError as problem:
+                raise StartError(f"the Gearman server cannot start: {problem}") from problem
+            parts.push_async_callback(server.stop)
+        merger = LocalMerger(settings.merger, {each.name: each for each in settings.gerrits})
+        parts.push_async_callback(merger.close)
+        pools = {each.name: CommandPool(each) for each in settings.gerrits}
+        for pool in pools.values():
+            parts.push_async_callback(pool.close)
+        builds = Builds(self.inbox, estimates)
+        launcher = GearmanLauncher(
+            gearman,
+            on_update=builds.updated,
+            on_end=builds.ended,
+            state_dir=settings.state_dir,
+        )
+        self.observer.launcher = launcher
+        outbox = Outbox(
+            self.inbox,
+            self.waits,
+            gerrits=pools,
+            smtps={name: each for name, each in settings.connections.items() if isinstance(each, SmtpSettings)},
+            merger=merger,
+            launcher=launcher,
+            builds=builds,
+            estimates=estimates,
+        )
+        parts.push_async_callback(outbox.close)
+        await launcher.start()
+        parts.push_async_callback(launcher.stop)
+        return outbox
+
+    async def _start_web(self, parts: AsyncExitStack) -> None:
+        settings = self.settings.web
+        app = make_app(
+            view=self._view,
+            operations=self.observer.operations,
+            settings=settings,
+            routes=git_routes(self.settings.merger.git_dir),
+        )
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+        await runner.setup()
+        parts.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, settings.listen_address, settings.port, backlog=1024)
+        try:
+            await site.start()
+        except OSError as problem:
+            address = f"{settings.listen_address}:{settings.port}"
+            raise StartError(
+                f"cannot listen on {address}: {os.strerror(problem.errno or 0)}; "
+                "set [webapp] listen_address and port to an address and a port that are free"
+            ) from problem
+
+    def _view(self) -> StatusView:
+        inside = self.scheduler.view()
+        return replace(
+            inside,
+            trigger_queue_length=inside.trigger_queue_length + self.inbox.waiting_events,
+            result_queue_length=self.inbox.waiting_results,
+        )
+
+    def _streams(self) -> dict[str, EventStream]:
+        streams = {each.name: EventStream(each, self._event_arrived) for each in self.settings.gerrits}
+        self.observer.streams = streams
+        return streams
+
+    # --- what parts tell ---
+
+    def _event_arrived(self, event: Event) -> None:
+        self.inbox.put(lambda at: EventReceived(at, event))
+
+    def _gearman_server_died(self, text: str) -> None:
+        self.observer.trouble("Gearman server", text)
