@@ -27,14 +27,15 @@ import gear
 from gear import constants
 
 from ci_gate.gearman.inquiry import Address
+from ci_gate.handover import Handover
 from ci_gate.model.build import Precedence
 
 IO_S = 10.0  # for connecting, and for the rest of a packet that has begun
 ANSWER_S = 30.0  # for JOB_CREATED and the like
-PRECEDENCES = {
-    Precedence.HIGH: gear.PRECEDENCE_HIGH,
-    Precedence.NORMAL: gear.PRECEDENCE_NORMAL,
-    Precedence.LOW: gear.PRECEDENCE_LOW,
+SUBMIT = {
+    Precedence.HIGH: constants.SUBMIT_JOB_HIGH,
+    Precedence.NORMAL: constants.SUBMIT_JOB,
+    Precedence.LOW: constants.SUBMIT_JOB_LOW,
 }
 
 
@@ -90,7 +91,7 @@ class GearmanClient:
 
     async def start(self) -> None:
         """Begin to connect; ``events.connected`` tells when it is done."""
-        post = asyncio.get_running_loop().call_soon_threadsafe
+        post = Handover(asyncio.get_running_loop()).post
         self._gear = _Gear(self._address, self._events, post, self._reconnect_s)
 
     async def stop(self) -> None:
@@ -99,9 +100,11 @@ class GearmanClient:
             await asyncio.to_thread(client.shutdown)
         await asyncio.to_thread(self._sender.shutdown)
 
-    async def submit(self, submission: Submission) -> None:
-        """Return when the server has it. Raises NotSentError, RefusedError."""
-        await self._call(lambda client: client.submit(submission))
+    async def submit(self, submissions: Sequence[Submission]) -> list[NotSentError | RefusedError | None]:
+        """Send them in one go, and return when the server has answered each; what became of each, None if it is
+        there. Raises NotSentError if there is no connection."""
+        outcomes: list[NotSentError | RefusedError | None] = await self._call(lambda client: client.submit(submissions))
+        return outcomes
 
     async def cancel(self, connection: int, handle: bytes) -> bool:
         """``cancel job`` on the very connection that the handle came from: another server may use it for another
@@ -137,7 +140,7 @@ class _Connection(gear.Connection):  # type: ignore[misc] # gear has no annotati
     def __init__(self, address: tuple[str, int], number: int) -> None:
         super().__init__(*address, client_id="ci-gate")
         self.number = number
-        self.refusal = ""
+        self.refusals: dict[Any, str] = {}  # by task
 
     def connect(self) -> None:
         self.conn = socket.create_connection((self.host, self.port), timeout=IO_S)
@@ -195,16 +198,24 @@ class _Gear(gear.Client):  # type: ignore[misc] # gear has no annotations
 
     # Sending
 
-    def submit(self, submission: Submission) -> None:
-        job = gear.Job(submission.function, submission.data, submission.unique)
+    def submit(self, submissions: Sequence[Submission]) -> list[NotSentError | RefusedError | None]:
+        """All are sent before the first answer is waited for: gear's own way costs a round trip for each."""
         connection = self._current()
-        connection.refusal = ""
-        try:
-            self.submitJob(job, precedence=PRECEDENCES[submission.precedence], timeout=ANSWER_S)
-        except (gear.GearmanError, gear.NoConnectedServersError) as error:
-            if connection.connected and connection.refusal:
-                raise RefusedError(connection.refusal) from error
-            raise NotSentError(str(error)) from error
+        tasks = [gear.SubmitJobTask(gear.Job(each.function, each.data, each.unique)) for each in submissions]
+        with contextlib.suppress(OSError):  # those that were not sent get no answer
+            for submission, task in zip(submissions, tasks, strict=True):
+                connection.pending_tasks.append(task)
+                self.sendPacket(_request(submission), connection)
+        ends_at = time.monotonic() + ANSWER_S
+        return [self._outcome(connection, task, ends_at) for task in tasks]
+
+    def _outcome(self, connection: Any, task: Any, ends_at: float) -> NotSentError | RefusedError | None:
+        if connection.connected and not task.wait(max(0.0, ends_at - time.monotonic())):
+            self._lostConnection(connection)
+        if task.job.handle:
+            return None
+        refusal = connection.refusals.pop(task, "")
+        return RefusedError(refusal) if refusal else NotSentError("the connection was lost before an answer came")
 
     def cancel(self, number: int, handle: bytes) -> bool:
         connection = self._current()
@@ -310,7 +321,9 @@ class _Gear(gear.Client):  # type: ignore[misc] # gear has no annotations
         self._post(self._events.created, packet.connection.number, job.unique.decode(), job.handle)
 
     def handleError(self, packet: Any) -> None:
-        packet.connection.refusal = packet.data.replace(b"\x00", b" ").decode(errors="replace").strip()
+        text = packet.data.replace(b"\x00", b" ").decode(errors="replace").strip()
+        for task in packet.connection.pending_tasks[:1]:
+            packet.connection.refusals[task] = text
         super().handleError(packet)
 
     def handleStatusRes(self, packet: Any) -> None:
@@ -338,3 +351,8 @@ class _Gear(gear.Client):  # type: ignore[misc] # gear has no annotations
     def _said(self, what: Said, packet: Any) -> None:
         unique = packet.getJob().unique.decode()
         self._post(self._events.said, unique, what, packet.getArgument(1, last=True))
+
+
+def _request(submission: Submission) -> Any:
+    body = b"\x00".join((submission.function.encode(), submission.unique.encode(), submission.data))
+    return gear.Packet(constants.REQ, SUBMIT[submission.precedence], body)

@@ -22,6 +22,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,6 +38,8 @@ from ci_gate.gearman.times import LauncherTimes
 from ci_gate.model.build import BuildEnd, BuildRequest, BuildUpdate
 
 T = TypeVar("T")
+
+BATCH = 100  # submissions that are sent before their answers are waited for
 
 log = structlog.stdlib.get_logger("zuul.Gearman")
 
@@ -222,22 +225,31 @@ class GearmanLauncher:
         while True:
             await self._to_send.wait()
             self._to_send.clear()
-            for unique in [each for each in self._builds.outgoing if self._builds.may_go(each, self._knows)]:
-                if self._connection is None:
-                    break
-                submission = self._builds.take(unique)
-                if submission is not None:
-                    await self._send(submission)
+            while (batch := self._next_batch()) and await self._send(batch):
+                pass
 
-    async def _send(self, submission: Submission) -> None:
+    def _next_batch(self) -> list[Submission]:
+        if self._connection is None:
+            return []
+        ready = (each for each in self._builds.outgoing if self._builds.may_go(each, self._knows))
+        taken = [self._builds.take(unique) for unique in list(islice(ready, BATCH))]
+        return [each for each in taken if each is not None]
+
+    async def _send(self, batch: list[Submission]) -> bool:
+        """False if some were not sent: then trying again at once is no use."""
         try:
-            await self._client.submit(submission)
-        except RefusedError as error:
-            self._builds.refused(submission, str(error))
+            outcomes = await self._client.submit(batch)
         except NotSentError as error:
-            log.info("job not sent", function=submission.function, uuid=submission.unique, reason=str(error))
-            self._builds.not_sent(submission)
-            asyncio.get_running_loop().call_later(self._times.retry, self._to_send.set)
+            outcomes = [error] * len(batch)
+        for submission, outcome in zip(batch, outcomes, strict=True):
+            match outcome:
+                case RefusedError():
+                    self._builds.refused(submission, str(outcome))
+                case NotSentError():
+                    log.info("job not sent", function=submission.function, uuid=submission.unique, reason=str(outcome))
+                    self._builds.not_sent(submission)
+                    asyncio.get_running_loop().call_later(self._times.retry, self._to_send.set)
+        return not any(isinstance(each, NotSentError) for each in outcomes)
 
     async def _watch_silence(self) -> None:
         """Find builds that the server has forgotten, and a server that does not answer any more."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -149,11 +150,13 @@ class Repository:
         # Only branches tell upstream what is here: the many refs of build sets would slow each fetch.
         options.append("--negotiation-tip=refs/heads/*")
         git = self.git.having(**origin.environment)
+        begun = time.monotonic()
         try:
             done = await git.run("fetch", *options, "--", origin.url, *refspecs, deadline_s=self._fetch_deadline_s)
         except GitError as problem:
             _raise_for_upstream(problem, self.project)
             raise
+        log.debug("fetched", project=self.project, took_s=round(time.monotonic() - begun, 4))
         if "Permanently added" in done.stderr:
             log.warning("unknown host key accepted and recorded", project=self.project, ssh=done.stderr.strip())
 
