@@ -1,0 +1,183 @@
+"""Real job servers and real workers for the launcher's tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import gear
+
+from ci_gate.config.settings import GearmanServerSettings, GearmanSettings
+from ci_gate.gearman.launcher import GearmanLauncher
+from ci_gate.gearman.server_process import ServerProcess
+from ci_gate.gearman.times import LauncherTimes
+from ci_gate.model.build import BuildEnd, BuildRequest, BuildUpdate
+
+HOST = "127.0.0.1"
+DEADLINE_S = 15.0
+GEARMAND = shutil.which("gearmand", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+QUICK = LauncherTimes(
+    list_stable=0.2,
+    list_limit=2.0,
+    list_age=0.1,
+    list_reread=0.5,
+    reconnect=0.05,
+    retry=0.05,
+    identify=0.3,
+    cancel_confirm=0.3,
+    silence=0.5,
+    doubt=0.2,
+)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+async def when(condition: Callable[[], object], what: str):
+    ends_at = time.monotonic() + DEADLINE_S
+    while not (answer := condition()):
+        assert time.monotonic() < ends_at, f"{what}: not within {DEADLINE_S:g} s"
+        await asyncio.sleep(0.005)
+    return answer
+
+
+class Embedded:
+    """Our own server, in its child process."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._process: ServerProcess | None = None
+
+    async def start(self) -> None:
+        self._process = ServerProcess(GearmanServerSettings(start=True, listen_address=HOST), self.port)
+        await self._process.start()
+
+    async def stop(self) -> None:
+        if self._process:
+            await self._process.stop()
+            self._process = None
+
+
+class Gear:
+    """gear's own server, in threads."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._server: gear.Server | None = None
+
+    async def start(self) -> None:
+        self._server = gear.Server(self.port, HOST)
+
+    async def stop(self) -> None:
+        server, self._server = self._server, None
+        if server:
+            await asyncio.to_thread(server.shutdown)
+
+
+class Gearmand:
+    """Debian's gearman-job-server."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._process: subprocess.Popen | None = None
+
+    async def start(self) -> None:
+        command = [str(GEARMAND), f"--listen={HOST}", f"--port={self.port}", "--log-file=stderr"]
+        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        await when(self._listens, "gearmand")
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((HOST, self.port)) == 0
+
+    async def stop(self) -> None:
+        process, self._process = self._process, None
+        if process:
+            process.terminate()
+            await asyncio.to_thread(process.wait, 10)
+
+
+class Worker:
+    """A gear worker in a thread. It takes jobs and leaves the answers to the test."""
+
+    def __init__(self, port: int, *functions: str) -> None:
+        self.jobs: list[gear.Job] = []
+        self._worker = gear.Worker("worker")
+        self._worker.addServer(HOST, port)
+        self._worker.waitForServer()
+        for each in functions:
+            self._worker.registerFunction(each)
+        self._thread = threading.Thread(target=self._take, daemon=True)
+        self._thread.start()
+
+    def _take(self) -> None:
+        while True:
+            try:
+                self.jobs.append(self._worker.getJob())
+            except gear.InterruptedError:
+                return
+
+    async def job(self, number: int = 1) -> gear.Job:
+        """The job of that number, once it is there."""
+        await when(lambda: len(self.jobs) >= number, f"job {number}")
+        return self.jobs[number - 1]
+
+    def uniques(self) -> list[str]:
+        return [each.unique.decode() for each in self.jobs]
+
+    def stop(self) -> None:
+        self._worker.stopWaitingForJobs()
+        self._thread.join(5)
+        self._worker.shutdown()
+
+
+class Bench:
+    """A launcher with everything that it has told."""
+
+    def __init__(self, port: int, state_dir: Path, times: LauncherTimes = QUICK, **settings) -> None:
+        self.updates: list[BuildUpdate] = []
+        self.ends: list[BuildEnd] = []
+        self.launcher = GearmanLauncher(
+            GearmanSettings(HOST, port, **settings),
+            on_update=self.updates.append,
+            on_end=self.ends.append,
+            state_dir=state_dir,
+            times=times,
+        )
+
+    async def __aenter__(self) -> Bench:
+        await self.launcher.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.launcher.stop()
+
+    def launch(self, job: str = "unit", **options) -> str:
+        request = request_for(job, **options)
+        self.launcher.launch(request)
+        return request.uuid
+
+    async def end(self, count: int = 1) -> BuildEnd:
+        await when(lambda: len(self.ends) >= count, f"end {count}")
+        return self.ends[count - 1]
+
+
+def request_for(job: str = "unit", **options) -> BuildRequest:
+    unique = options.pop("uuid", None) or uuid.uuid4().hex
+    parameters = options.pop("parameters", {"ZUUL_UUID": unique})
+    return BuildRequest(unique, job, parameters, **options)
+
+
+def data(**values: object) -> bytes:
+    return json.dumps({"name": "unit", "number": 7, "manager": "jenkins", "url": "http://j/7/"} | values).encode()
