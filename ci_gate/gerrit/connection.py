@@ -54,7 +54,7 @@ def load_key(path: Path) -> paramiko.PKey:
         raise ConnectionFailedError(
             f"key file {path} cannot be read by user {getpass.getuser()}; try: chown {getpass.getuser()} {path}"
         ) from None
-    except paramiko.PasswordRequiredException:
+    except (paramiko.PasswordRequiredException, TypeError):  # the latter from cryptography, for PEM files
         raise ConnectionFailedError(
             f"key file {path} is encrypted; ci-gate cannot ask for a passphrase: "
             f"use a key without one, or: ssh-keygen -p -N '' -f {path}"

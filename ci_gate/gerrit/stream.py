@@ -12,7 +12,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import paramiko
@@ -22,6 +21,7 @@ from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit.connection import AccountRefusedError, ConnectionFailedError, connect, failure_text
 from ci_gate.gerrit.events import BadLineError, JsonObject, event_of, is_known, parse_line
 from ci_gate.gerrit.lines import LineReader
+from ci_gate.handover import Handover
 from ci_gate.model.event import Event
 
 COMMAND = "gerrit stream-events"
@@ -193,7 +193,7 @@ class _Session:
 
     def __init__(self, settings: GerritSettings, loop: asyncio.AbstractEventLoop, stream: EventStream) -> None:
         self._settings = settings
-        self._loop = loop
+        self._handover = Handover(loop)
         self._stream = stream
         self._transport: paramiko.Transport | None = None
         self._closed = threading.Event()
@@ -270,5 +270,4 @@ class _Session:
             self.ended.set_result(ending)
 
     def _tell(self, call: Callable[..., None], *arguments: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody listens any more
-            self._loop.call_soon_threadsafe(call, *arguments)
+        self._handover.post(call, *arguments)

@@ -1,0 +1,30 @@
+"""Fixtures for the tests of the Gerrit adapter."""
+
+import pytest
+from gerrit_parts import PROJECT, settings_for
+
+from ci_gate.gerrit.commands import CommandPool
+from ci_gate.sandbox.gerrit import SandboxGerrit
+
+
+@pytest.fixture
+def gerrit(tmp_path):
+    """A Gerrit with a CI account, a developer and one project."""
+    with SandboxGerrit(tmp_path / "gerrit") as running:
+        running.create_account("ci", votes={"Verified": (-1, 1)})
+        running.create_account("dev", may_push=True, may_abandon=True)
+        running.create_project(PROJECT, {"README": "x\n"})
+        yield running
+        running.faults.clear()
+
+
+@pytest.fixture
+async def pool(gerrit):
+    made = CommandPool(settings_for(gerrit))
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def change(gerrit):
+    return gerrit.create_change(PROJECT, {"file": "x\n"}, "Change something\n", by="dev")

@@ -1,0 +1,136 @@
+"""The event stream: in order, without doubles, reopened whatever ends it (gerrit-wire.md 3.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+from gerrit_parts import PROJECT, recorded_events, settings_for, when
+
+from ci_gate.gerrit import stream as stream_module
+from ci_gate.gerrit.stream import EventStream
+
+
+class Listening:
+    """A running stream and what it has told."""
+
+    def __init__(self, gerrit, **options) -> None:
+        self.events = []
+        self.stream = EventStream(settings_for(gerrit, **options), self.events.append)
+
+    async def __aenter__(self):
+        self._task = asyncio.create_task(self.stream.run())
+        return self
+
+    async def __aexit__(self, *_):
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    async def up(self):
+        await when(lambda: self.stream.state.connected, "the stream")
+        return self
+
+    def types(self):
+        return [each.type for each in self.events]
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch):
+    monkeypatch.setattr(stream_module, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(stream_module, "LONGEST_PAUSE_S", 0.2)
+
+
+@pytest.fixture
+async def listening(gerrit):
+    async with Listening(gerrit) as made:
+        await made.up()
+        await when(lambda: gerrit.listeners, "the listener")
+        yield made
+
+
+async def test_events_come_in_the_order_of_the_stream(gerrit, listening):
+    for number in range(100):
+        gerrit.send_event({"type": "comment-added", "change": {"project": "p", "branch": "b", "number": number + 1}})
+    await when(lambda: len(listening.events) == 100, "all events")
+    assert [each.number for each in listening.events] == [str(number + 1) for number in range(100)]
+
+
+async def test_an_upload_is_told(gerrit, listening):
+    change = gerrit.create_change(PROJECT, {"file": "x\n"}, "Change\n", by="dev")
+    await when(lambda: "patchset-created" in listening.types(), "the event")
+    event = next(each for each in listening.events if each.type == "patchset-created")
+    assert (event.number, event.patchset, event.account.username) == (str(change.number), "1", "dev")
+
+
+async def test_broken_lines_and_unknown_types_are_counted_and_harm_nothing(gerrit, listening):
+    gerrit.write_to_streams(b'{"type": broken\n\n[1]\n\xff\xff\n{"type": "brand-new"}\n{"type": "brand-new"}\n')
+    gerrit.send_event({"type": "comment-added", "change": {"project": "p", "branch": "b", "number": 1}})
+    await when(lambda: listening.events, "the event after them")
+    assert listening.stream.state.broken_lines == 3
+    assert listening.stream.state.unknown_types == 2
+
+
+async def test_a_lost_connection_is_made_again(gerrit, listening):
+    gerrit.cut_streams()
+    await when(lambda: not listening.stream.state.connected, "the loss")
+    await listening.up()
+    await when(lambda: gerrit.listeners, "the listener")
+    gerrit.send_event({"type": "comment-added", "change": {"project": "p", "branch": "b", "number": 1}})
+    await when(lambda: listening.events, "an event")
+    assert listening.stream.state.reconnects == 1
+    assert listening.stream.state.broken_lines == 0, "half a line at the end of a connection is no line"
+
+
+async def test_a_gerrit_that_is_away_is_tried_again_and_the_reason_kept(gerrit):
+    gerrit.stop()
+    async with Listening(gerrit) as made:
+        await when(lambda: "cannot reach Gerrit" in made.stream.state.detail, "the reason")
+        gerrit.start()
+        await made.up()
+        assert made.stream.state.detail == ""
+
+
+async def test_one_that_falls_silent_is_noticed(gerrit):
+    async with Listening(gerrit, stream_timeout_s=1.0) as made:
+        await made.up()
+        gerrit.faults.freeze()
+        await when(lambda: not made.stream.state.connected, "the silence to be noticed")
+        assert "does not answer" in made.stream.state.detail
+        gerrit.faults.thaw()
+        await made.up()
+
+
+async def test_one_that_is_merely_quiet_is_left_alone(gerrit):
+    async with Listening(gerrit, stream_timeout_s=0.4) as made:
+        await made.up()
+        await asyncio.sleep(1.0)  # longer than two timeouts
+        assert made.stream.state.connected
+        assert made.stream.state.reconnects == 0
+
+
+async def test_an_account_without_the_right_to_listen_is_told_so(gerrit, monkeypatch):
+    monkeypatch.setattr(stream_module, "ACCOUNT_PAUSE_S", 60.0)
+    gerrit.create_account("deaf", may_stream=False)
+    async with Listening(gerrit, user="deaf", sshkey=gerrit.key_file("deaf")) as made:
+        await when(lambda: "not permitted" in made.stream.state.detail, "the refusal")
+        assert made.stream.state.reconnects == 0
+
+
+async def test_an_update_that_came_in_a_batch_is_told_once(gerrit, listening):
+    batch = next(each for each in recorded_events("3.13.0") if each["type"] == "batch-ref-updated")
+    singles = [
+        {"type": "ref-updated", "refUpdate": {**each, "project": batch["projectName"]}} for each in batch["refUpdates"]
+    ]
+    for each in [batch, *singles]:
+        gerrit.send_event(each)
+    gerrit.send_event({"type": "comment-added", "change": {"project": "p", "branch": "b", "number": 1}})
+    await when(lambda: "comment-added" in listening.types(), "the event after them")
+    assert listening.types().count("ref-updated") == len(batch["refUpdates"])
+
+
+async def test_stopping_ends_thread_and_connection(gerrit):
+    async with Listening(gerrit) as made:
+        await made.up()
+    await when(lambda: not gerrit.listeners and not gerrit.connections, "the connection to be closed")
