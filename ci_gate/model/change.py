@@ -145,6 +145,11 @@ class ChangeDetails:
     submit_records: tuple[SubmitRecord, ...] = ()
 
     @property
+    def label_names(self) -> tuple[str, ...]:
+        named = [each.label for record in self.submit_records for each in record.labels]
+        return tuple(dict.fromkeys([*named, *(vote.label for vote in self.votes)]))
+
+    @property
     def current_patchset(self) -> str | None:
         return self.patch_sets[-1].number if self.patch_sets else None
 
@@ -154,7 +159,10 @@ class ChangeDetails:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The record of one patch set: refspec and files are its own, votes those of the current patch set."""
+    """The record of one patch set: refspec and files are its own, votes those of the current patch set.
+
+    ``label_names`` are as Gerrit spells them, as far as it told.
+    """
 
     key: ChangeKey
     project: str
@@ -166,6 +174,7 @@ class Change:
     owner: Account | None = None
     files: tuple[str, ...] = ()
     votes: tuple[Vote, ...] = ()
+    label_names: tuple[str, ...] = ()
     status: str = "NEW"
     is_open: bool = True
     is_current: bool = True
@@ -202,6 +211,7 @@ class Change:
             owner=details.owner,
             files=found.files,
             votes=details.votes,
+            label_names=details.label_names,
             status=details.status,
             is_open=details.is_open,
             is_current=details.current_patchset == patchset,

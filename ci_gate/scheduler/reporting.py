@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from ci_gate.model.change import Change, Subject
+from ci_gate.model.change import Change, Subject, normal_label
 from ci_gate.model.layout import GerritReporter, Reporter, SmtpReporter
 from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report, Review
 from ci_gate.scheduler import messages
@@ -97,7 +97,7 @@ def _compose(reporter: Reporter, subject: Subject, text: str, *, votes: bool) ->
                 subject.number,
                 subject.patchset,
                 text,
-                labels=reporter.labels if votes else (),
+                labels=_labels(reporter, subject) if votes else (),
                 flags=reporter.flags if votes else (),
                 options=reporter.options,
             )
@@ -106,6 +106,12 @@ def _compose(reporter: Reporter, subject: Subject, text: str, *, votes: bool) ->
             return Mail(reporter.connection, subject_line, text, to=reporter.to, sender=reporter.sender)
         case _:
             return None
+
+
+def _labels(reporter: GerritReporter, change: Change) -> tuple[tuple[str, int], ...]:
+    """In Gerrit's own spelling where it is known, else as the layout has them (gerrit-wire.md 6.1)."""
+    spelled = {normal_label(name): name for name in change.label_names}
+    return tuple((spelled.get(normal_label(name), name), value) for name, value in reporter.labels)
 
 
 def _mail_subject(pattern: str | None, subject: Subject) -> str:
