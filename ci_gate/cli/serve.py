@@ -47,7 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
             noop_joins_queues=settings.scheduler.noop_joins_queues,
         )
     except RefusedError as refused:
-        return _refuse(str(each) for each in refused.problems if each.level is not Level.NOTE)
+        for each in refused.problems:
+            if each.level is not Level.NOTE:
+                print(each, file=sys.stderr)
+        return REFUSED
     except LogConfigError as problem:
         return _refuse([str(problem)])
     why_not = refusals(settings, loaded.layout)

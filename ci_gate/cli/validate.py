@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     except UsageError as problem:
         print(f"ci-gate validate: {problem}", file=sys.stderr)
         return USAGE
-    shown = [each for each in found.problems if arguments.notes or each.level not in (Level.NOTE, Level.NOTICE)]
+    shown = [each for each in found.problems if arguments.notes or each.level is not Level.NOTE]
     refused = found.loaded is None or (arguments.strict and any(each.level is Level.WARNING for each in shown))
     if arguments.format == "json":
         print(json.dumps(_document(found, shown, accepted=not refused), indent=2, ensure_ascii=False))

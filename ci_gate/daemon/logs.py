@@ -59,8 +59,18 @@ def _apply(log_config: Path) -> None:
     try:
         # Loggers that the file does not name stay enabled: ours would fall silent otherwise.
         logging.config.fileConfig(log_config, disable_existing_loggers=False)
-    except (configparser.Error, KeyError, ValueError, AttributeError, TypeError, NameError, OSError) as problem:
-        raise LogConfigError(f"{log_config}: not a logging configuration: {problem}") from problem
+    except (
+        configparser.Error,
+        RuntimeError,
+        LookupError,
+        ValueError,
+        AttributeError,
+        TypeError,
+        NameError,
+        OSError,
+    ) as problem:
+        reason = " ".join(str(problem).split())
+        raise LogConfigError(f"{log_config}: not a logging configuration: {reason}") from problem
 
 
 def _one_line(_: object, __: str, event: structlog.typing.EventDict) -> str:

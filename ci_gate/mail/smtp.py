@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
+from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 
@@ -22,8 +23,11 @@ def _send(settings: SmtpSettings, mail: Mail, deadline_s: float) -> Delivery:
     message = compose(settings, mail)
     recipients = _addresses(mail.to or settings.default_to)
     try:
-        with smtplib.SMTP(settings.server, settings.port, timeout=deadline_s / 4) as server:
+        server = smtplib.SMTP(settings.server, settings.port, timeout=deadline_s / 4)
+        try:
             refused = server.send_message(message, from_addr=message["From"], to_addrs=recipients)
+        finally:
+            _leave(server)
     except smtplib.SMTPRecipientsRefused as problem:
         return _failure(min(code for code, _ in problem.recipients.values()), f"all recipients refused: {problem}")
     except smtplib.SMTPResponseException as problem:
@@ -31,6 +35,13 @@ def _send(settings: SmtpSettings, mail: Mail, deadline_s: float) -> Delivery:
     except (smtplib.SMTPException, OSError) as problem:
         return Delivery(DeliveryOutcome.TRANSIENT, f"mail server {settings.server}:{settings.port}: {problem}")
     return Delivery(DeliveryOutcome.DELIVERED, f"refused for {', '.join(refused)}" if refused else "")
+
+
+def _leave(server: smtplib.SMTP) -> None:
+    """However the farewell goes, it takes back nothing that was accepted."""
+    with suppress(smtplib.SMTPException, OSError):
+        server.quit()
+    server.close()
 
 
 def compose(settings: SmtpSettings, mail: Mail) -> EmailMessage:

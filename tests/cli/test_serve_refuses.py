@@ -51,7 +51,7 @@ class Place:
         """The one line that says why it does not start."""
         status, lines = self.serve(*arguments)
         assert status == 1, lines
-        said = [line for line in lines if line.startswith("ci-gate: cannot start: ")]
+        said = [line for line in lines if line.startswith("ci-gate: cannot start: ") or ": error: " in line]
         assert len(said) == 1, lines
         assert "Traceback" not in "\n".join(lines)
         return said[0].removeprefix("ci-gate: cannot start: ")
