@@ -76,6 +76,7 @@ class Worker(ABC):
             finally:
                 self.asleep = False
                 self.cut()
+                self._jenkins.changed()
             await asyncio.sleep(self._jenkins.reconnect_s)
 
     def register(self) -> None:
