@@ -132,7 +132,7 @@ def _read_rules(reader: Reader, node: Node | None, key_place: Place) -> list[Rul
         if fields is not None:
             name = names.read(fields, schema.JOB_NAME)
             rules.append(_rule(reader, fields, name))
-    return rules
+    return [each for each in rules if each.name]
 
 
 def _rule(reader: Reader, fields: Fields, name: str) -> Rule:
