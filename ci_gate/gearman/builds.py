@@ -57,6 +57,7 @@ class _Build:
     request: BuildRequest
     submission: Submission
     sent: bool = False
+    was_sent: bool = False  # before the present try
     handle: bytes | None = None
     number: int | None = None
     manager: str | None = None
@@ -139,8 +140,16 @@ class Builds:
         submission = self.outgoing.pop(unique, None)
         build = self._builds.get(unique)
         if submission and build:
-            build.sent = True
+            build.sent, build.was_sent = True, build.sent
         return submission
+
+    def put_back(self, submission: Submission) -> None:
+        """It was certainly not sent."""
+        build = self._builds.get(submission.unique)
+        if build is not None:
+            build.sent = build.was_sent
+        if build is not None or submission.unique in self._stops:
+            self.outgoing[submission.unique] = submission
 
     def not_sent(self, submission: Submission) -> None:
         """Whether it arrived is not known."""

@@ -97,12 +97,12 @@ class GearmanLauncher:
         self._change("connecting")
         ready = asyncio.Event()
         self._task = asyncio.create_task(self._run(ready), name="gearman launcher")
-        self._task.add_done_callback(_log_a_fault)
         await ready.wait()
         await self._client.start()
 
     async def stop(self) -> None:
         """End every thread and task; builds that are under way go on without us."""
+        self._connection = None  # its end is no news now
         await self._client.stop()
         if self._task:
             self._task.cancel()
@@ -148,10 +148,13 @@ class GearmanLauncher:
         self._change("connected")
         log.info("connected to the job server", server=str(self._server))
         if self._group:
-            self._connection_tasks = [self._group.create_task(self._meet_server())]
-            if self._check_registration:
-                self._connection_tasks.append(self._group.create_task(self._follow_functions()))
+            self._serve_connection(self._group)
         self._to_send.set()
+
+    def _serve_connection(self, group: asyncio.TaskGroup) -> None:
+        self._connection_tasks = [group.create_task(self._meet_server())]
+        if self._check_registration:
+            self._connection_tasks.append(group.create_task(self._follow_functions()))
 
     def _lost(self, connection: int) -> None:
         if connection != self._connection:
@@ -213,13 +216,21 @@ class GearmanLauncher:
     # Tasks
 
     async def _run(self, ready: asyncio.Event) -> None:
-        try:
-            async with asyncio.TaskGroup() as self._group:
-                self._group.create_task(self._send_all())
-                self._group.create_task(self._watch_silence())
-                ready.set()
-        finally:
-            self._group = None
+        """Until it is cancelled: a fault of our own may cost a moment, never the launching of builds."""
+        while True:
+            try:
+                async with asyncio.TaskGroup() as self._group:
+                    self._group.create_task(self._send_all())
+                    self._group.create_task(self._watch_silence())
+                    if self._connection is not None:
+                        self._serve_connection(self._group)
+                    self._to_send.set()
+                    ready.set()
+            except* Exception:
+                log.exception("the launcher failed and begins again")
+            finally:
+                self._group = None
+            await asyncio.sleep(self._times.retry)
 
     async def _send_all(self) -> None:
         while True:
@@ -239,8 +250,10 @@ class GearmanLauncher:
         """False if some were not sent: then trying again at once is no use."""
         try:
             outcomes = await self._client.submit(batch)
-        except NotSentError as error:
-            outcomes = [error] * len(batch)
+        except NotSentError:
+            for submission in batch:
+                self._builds.put_back(submission)
+            return False  # the next connection wakes the sender
         for submission, outcome in zip(batch, outcomes, strict=True):
             match outcome:
                 case RefusedError():
@@ -341,8 +354,3 @@ def _soon(call: Callable[[T], None], value: T) -> None:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _log_a_fault(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception():
-        log.critical("the launcher ended by a fault of its own", exc_info=task.exception())

@@ -231,3 +231,19 @@ async def test_nagle_is_off_on_our_end(server, worker, tmp_path):
         await when(lambda: bench.launcher.state.connected, "the connection")
         (connection,) = bench.launcher._client._gear.active_connections
         assert connection.conn.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY)
+
+
+async def test_a_fault_of_its_own_does_not_end_the_launching(server, worker, tmp_path, monkeypatch):
+    async with Bench(server.port, tmp_path) as bench:
+        await when(lambda: bench.launcher.state.connected, "the connection")
+
+        def fail() -> list[bytes]:
+            monkeypatch.undo()
+            raise RuntimeError("on purpose")
+
+        monkeypatch.setattr(bench.launcher._builds, "silent", fail)
+        await when(lambda: bench.launcher._builds.silent != fail, "the fault")
+        await when(lambda: bench.launcher.state.connected, "the connection after it")
+        bench.launch()
+        (await worker.job()).sendWorkComplete(data(result="SUCCESS"))
+        assert (await bench.end()).result == "SUCCESS"
