@@ -13,35 +13,17 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from ci_gate.sandbox.jenkins_build import Build, Script
-from ci_gate.sandbox.jenkins_workers import Executor, Fault, Manager, Node, Worker
+from ci_gate.sandbox.jenkins_workers import Executor, Fault, Job, Manager, Node, Worker
 
 __all__ = ["Build", "Fault", "Jenkins", "Job", "Node"]
 
 T = TypeVar("T")
 
 RECONNECT_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """``labels``: the nodes that may run it; none: all. ``fetch`` false: the script runs in an empty folder."""
-
-    name: str
-    script: Script
-    labels: tuple[str, ...] = ()
-    fetch: bool = True
-
-    def functions_on(self, node: Node) -> set[bytes]:
-        own = {node.name, *node.labels}
-        if self.labels and not own.intersection(self.labels):
-            return set()
-        names = [self.name, *(f"{self.name}:{label}" for label in self.labels if label in own)]
-        return {f"build:{name}".encode() for name in names}
 
 
 class Jenkins:

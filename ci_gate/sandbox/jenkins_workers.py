@@ -11,14 +11,12 @@ import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from ci_gate.sandbox import jenkins_wire as wire
-from ci_gate.sandbox.jenkins_build import Build, keep_log, run_build
+from ci_gate.sandbox.jenkins_build import Build, Script, keep_log, run_build
 from ci_gate.sandbox.jenkins_wire import WorkerConnection
-
-if TYPE_CHECKING:
-    from ci_gate.sandbox.jenkins import Jenkins, Job
 
 
 class Fault(Enum):
@@ -43,14 +41,47 @@ class Node:
     labels: tuple[str, ...] = ()
 
 
-class LostError(Exception):
-    """The connection is gone."""
+@dataclass(frozen=True, slots=True)
+class Job:
+    """``labels``: the nodes that may run it; none: all. ``fetch`` false: the script runs in an empty folder."""
+
+    name: str
+    script: Script
+    labels: tuple[str, ...] = ()
+    fetch: bool = True
+
+    def functions_on(self, node: Node) -> set[bytes]:
+        own = {node.name, *node.labels}
+        if self.labels and not own.intersection(self.labels):
+            return set()
+        names = [self.name, *(f"{self.name}:{label}" for label in self.labels if label in own)]
+        return {f"build:{name}".encode() for name in names}
+
+
+class Controller(Protocol):
+    """What workers need of the Jenkins that they belong to."""
+
+    name: str
+    address: tuple[str, int]
+    reconnect_s: float
+    estimate_ms: int
+    log_dir: Path | None
+    jobs: dict[str, Job]
+    faults: dict[str, list[Fault]]
+
+    def changed(self) -> None: ...
+
+    def find(self, name: str, number: int) -> Build | None: ...
+
+    def new_build(self, job: str, uuid: str, parameters: dict[str, str], node: str) -> Build: ...
+
+    async def held(self, job: str) -> None: ...
 
 
 class Worker(ABC):
     """Connects, registers, works; and again, ``reconnect_s`` after a connection was lost."""
 
-    def __init__(self, jenkins: Jenkins, client_id: str) -> None:
+    def __init__(self, jenkins: Controller, client_id: str) -> None:
         self.client_id = client_id
         self.asleep = False  # registered, and waiting for a job
         self._jenkins = jenkins
@@ -139,7 +170,7 @@ class Worker(ABC):
 class Manager(Worker):
     """Stops builds and describes them (6.5)."""
 
-    def __init__(self, jenkins: Jenkins) -> None:
+    def __init__(self, jenkins: Controller) -> None:
         super().__init__(jenkins, f"{jenkins.name}_manager")
 
     def functions(self) -> set[bytes]:
@@ -167,7 +198,7 @@ class Manager(Worker):
 class Executor(Worker):
     """Runs builds, one at a time (6.3). ``build`` is the present one."""
 
-    def __init__(self, jenkins: Jenkins, node: Node, index: int) -> None:
+    def __init__(self, jenkins: Controller, node: Node, index: int) -> None:
         super().__init__(jenkins, f"{node.name}_exec-{index}")
         self.build: Build | None = None
         self._node = node

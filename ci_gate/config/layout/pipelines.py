@@ -8,7 +8,6 @@ from yaml.nodes import Node, SequenceNode
 
 from ci_gate.config.document import Place, place_of
 from ci_gate.config.layout import schema
-from ci_gate.config.layout.connections import drivers_text, names_with
 from ci_gate.config.layout.fields import Fields, Key, Table, read_fields, title
 from ci_gate.config.layout.names import Names
 from ci_gate.config.layout.reader import Reader
@@ -101,10 +100,10 @@ def _source(reader: Reader, fields: Fields) -> str:
     source = fields[schema.SOURCE]
     if reader.connections is None or reader.connections.get(source) == "gerrit":
         return source
-    available = names_with(reader, "gerrit")
+    available = reader.connections_with("gerrit")
     listed = f"available: {', '.join(available)}" if available else "the configuration has none"
     if schema.SOURCE in fields:
-        text = f'source "{source}" is not a Gerrit connection; {listed}{drivers_text(reader, source)}'
+        text = f'source "{source}" is not a Gerrit connection; {listed}{reader.driver_text(source)}'
         reader.report("unknown-connection", fields.value_place(schema.SOURCE), text)
     elif schema.SOURCE.name not in fields.entries:
         add = f"; add `source: {available[0]}`" if len(available) == 1 else ""

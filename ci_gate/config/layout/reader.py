@@ -58,6 +58,20 @@ class Reader:
         """By position."""
         return sorted(self._problems.values(), key=lambda each: (each.line, each.column))
 
+    # --- connections ---
+
+    def has_driver(self, name: str, driver: str) -> bool:
+        """Where the connections are not known, any name may be one of that kind."""
+        return self.connections is None or self.connections.get(name) == driver
+
+    def connections_with(self, *drivers: str) -> list[str]:
+        return [name for name, driver in (self.connections or {}).items() if driver in drivers]
+
+    def driver_text(self, name: str) -> str:
+        """Why a connection that exists is not available here."""
+        driver = (self.connections or {}).get(name)
+        return f" (the connection {name} is of driver {driver})" if driver else ""
+
     # --- values ---
 
     def mistyped(self, name: str, wanted: str, node: Node, key_place: Place | None = None) -> None:

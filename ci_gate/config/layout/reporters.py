@@ -6,7 +6,6 @@ from yaml.nodes import MappingNode, Node
 
 from ci_gate.config.document import Entry, Place, place_of, scalar_value
 from ci_gate.config.layout import schema
-from ci_gate.config.layout.connections import names_with
 from ci_gate.config.layout.fields import Fields, Key, Table, read_fields
 from ci_gate.config.layout.reader import Reader, described, shortened, spot
 from ci_gate.config.layout.votes import vote_value
@@ -64,12 +63,12 @@ def _is_vote(node: Node) -> bool:
 
 
 def _report_unknown(reader: Reader, name: str, entry: Entry, pipeline: str) -> None:
-    available = names_with(reader, *DRIVERS)
+    available = reader.connections_with(*DRIVERS)
     text = f'unknown reporter "{name}" in pipeline "{pipeline}"'
     if name in schema.BUILT_IN_TRIGGERS:
         hint = f"; {name} is a trigger only"
     elif _is_vote(entry.value):
-        connection = next(iter(names_with(reader, "gerrit")), "gerrit")
+        connection = next(iter(reader.connections_with("gerrit")), "gerrit")
         hint = f"; put votes under the connection's name: `{connection}: {{{name}: {entry.value.value}}}`"
     else:
         meant = nearest(name, available)

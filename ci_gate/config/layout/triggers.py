@@ -9,7 +9,6 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 
 from ci_gate.config.document import Entry, Place, place_of
 from ci_gate.config.layout import schema
-from ci_gate.config.layout.connections import drivers_text, has_driver, names_with
 from ci_gate.config.layout.fields import Fields, Key, Table, read_fields
 from ci_gate.config.layout.reader import Reader
 from ci_gate.config.layout.timespec import MONTH, BadTimeError, check_timespec
@@ -39,14 +38,14 @@ def read_triggers(
             found += _filters(reader, name, entry, schema.TIMER_FILTER, _timer_filter)
         elif name == "zuul":
             found += _filters(reader, name, entry, schema.ZUUL_FILTER, partial(_zuul_filter, pipelines))
-        elif has_driver(reader, name, "gerrit"):
+        elif reader.has_driver(name, "gerrit"):
             found += _filters(reader, name, entry, schema.GERRIT_FILTER, _gerrit_filter)
         else:
-            available = [*names_with(reader, "gerrit"), *schema.BUILT_IN_TRIGGERS]
+            available = [*reader.connections_with("gerrit"), *schema.BUILT_IN_TRIGGERS]
             meant = nearest(name, available)
             hint = f'did you mean "{meant}"? ' if meant else ""
             text = f'unknown trigger "{name}" in pipeline "{pipeline}"; {hint}available: {", ".join(available)}'
-            reader.report("unknown-trigger", place_of(entry.key), text + drivers_text(reader, name), about=name)
+            reader.report("unknown-trigger", place_of(entry.key), text + reader.driver_text(name), about=name)
     return tuple(found)
 
 
