@@ -306,6 +306,13 @@ class _Gear(gear.Client):  # type: ignore[misc] # gear has no annotations
 
     # Reading
 
+    def _pollLoop(self) -> None:
+        try:
+            super()._pollLoop()
+        except (OSError, ValueError) as error:
+            # A connection was closed under its feet: it begins again with those that are left.
+            self.log.debug("Polling begins again: %s", error)
+
     def handlePacket(self, packet: Any) -> None:
         """Nothing may be raised into gear's loop: it would leave the rest of its buffer unread."""
         try:
