@@ -175,6 +175,7 @@ class Change:
     files: tuple[str, ...] = ()
     votes: tuple[Vote, ...] = ()
     label_names: tuple[str, ...] = ()
+    submit_records: tuple[SubmitRecord, ...] = ()
     status: str = "NEW"
     is_open: bool = True
     is_current: bool = True
@@ -212,6 +213,7 @@ class Change:
             files=found.files,
             votes=details.votes,
             label_names=details.label_names,
+            submit_records=details.submit_records,
             status=details.status,
             is_open=details.is_open,
             is_current=details.current_patchset == patchset,

@@ -229,12 +229,21 @@ class SharedQueue:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """``pipelines`` in file order; ``jobs`` has every job that a project names; ``queues`` by pipeline name."""
+    """``pipelines`` in file order; ``queues`` by pipeline name. ``jobs`` has every job that is named."""
 
     pipelines: tuple[Pipeline, ...] = ()
     jobs: Mapping[str, Job] = field(default_factory=dict)
     projects: Mapping[str, Project] = field(default_factory=dict)
     queues: Mapping[str, tuple[SharedQueue, ...]] = field(default_factory=dict)
+
+    def job(self, name: str) -> Job:
+        """A job's attributes; one that the layout does not mention has all defaults."""
+        return self.jobs.get(name) or Job(name)
+
+    def tree(self, project: str, pipeline: str) -> tuple[JobNode, ...] | None:
+        """A project's job tree in a pipeline; None if it is not registered there."""
+        found = self.projects.get(project)
+        return found.trees.get(pipeline) if found else None
 
     def pipeline(self, name: str) -> Pipeline | None:
         return next((each for each in self.pipelines if each.name == name), None)

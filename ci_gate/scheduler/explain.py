@@ -127,6 +127,10 @@ class Verdict:
     code: Code
     values: tuple[tuple[str, object], ...] = ()
 
+    @property
+    def text(self) -> str:
+        return TEXTS[self.code].format(**dict(self.values))
+
 
 def passed(code: Code, **values: object) -> Verdict:
     return Verdict(True, code, tuple(values.items()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ci_gate.model.change import Change, RefUpdate, Subject
-from ci_gate.model.layout import Job, JobNode, SkipIf
+from ci_gate.model.layout import Job, JobNode, Layout, SkipIf
 from ci_gate.scheduler.state import Item, State
 
 COMMIT_MESSAGE = "/COMMIT_MSG"
@@ -13,27 +13,28 @@ COMMIT_MESSAGE = "/COMMIT_MSG"
 
 def tree_of(state: State, item: Item) -> tuple[JobNode, ...]:
     """The job tree that the item's project has in its pipeline; empty if it has none."""
-    project = state.layout.projects.get(state.subject(item).project)
-    return project.trees.get(item.pipeline.name, ()) if project else ()
+    return state.layout.tree(state.subject(item).project, item.pipeline.name) or ()
 
 
 def jobs_of(state: State, item: Item) -> list[Job]:
     """The jobs that apply, in tree order, parents before children, each once at its first place."""
-    if not item.live:
-        return []
-    subject = state.subject(item)
+    return jobs_for(state.layout, tree_of(state, item), state.subject(item)) if item.live else []
+
+
+def jobs_for(layout: Layout, tree: Iterable[JobNode], subject: Subject) -> list[Job]:
+    """The jobs of a tree that would run for a subject if every job passed."""
     found: dict[str, Job] = {}
-    _collect(state, tree_of(state, item), subject, found)
+    _collect(layout, tree, subject, found)
     return list(found.values())
 
 
-def _collect(state: State, nodes: Iterable[JobNode], subject: Subject, found: dict[str, Job]) -> None:
+def _collect(layout: Layout, nodes: Iterable[JobNode], subject: Subject, found: dict[str, Job]) -> None:
     for node in nodes:
-        job = found.get(node.job) or state.job(node.job)
+        job = found.get(node.job) or layout.job(node.job)
         if not applies(job, subject):
             continue  # nor do its children
         found.setdefault(job.name, job)
-        _collect(state, node.children, subject, found)
+        _collect(layout, node.children, subject, found)
 
 
 def applies(job: Job, subject: Subject) -> bool:

@@ -160,8 +160,7 @@ class State:
         return self.subjects[item.subject_key]
 
     def job(self, name: str) -> Job:
-        """A job's attributes; one that the layout does not mention has all defaults."""
-        return self.layout.jobs.get(name) or Job(name)
+        return self.layout.job(name)
 
     def use_subject(self, subject: Subject, item: Item) -> None:
         """The item refers to this record from now on."""

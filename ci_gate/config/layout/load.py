@@ -104,6 +104,7 @@ def _load(
     projects = ProjectReader(reader, names, templates).read(*_section(top, schema.PROJECTS))
     jobs = {name: rules.job(name) for name in projects.first_named}
     rules.check(jobs)
+    jobs |= {name: rules.job(name) for name in rules.exact if name not in jobs}
     queues = QueueBuilder(reader, rules, jobs, noop_joins).build(pipelines, projects.by_name)
     if available_jobs is not None:
         _check_available(reader, rules, projects, available_jobs)
