@@ -14,6 +14,9 @@ from ci_gate.cli.main import COMMANDS
 TEXT = (Path(__file__).parent.parent.parent / "docs" / "commands.md").read_text(encoding="utf-8")
 
 
+HELP = {"-h", "--help"}
+
+
 def section(command):
     _, _, rest = TEXT.partition(f"## ci-gate {command}\n")
     assert rest, f"docs/commands.md has no section on ci-gate {command}"
@@ -23,7 +26,16 @@ def section(command):
 def options(command):
     parser = argparse.ArgumentParser(add_help=False)
     import_module(f"ci_gate.cli.{command}").add_arguments(parser)
-    return {option for action in parser._actions for option in action.option_strings}
+    return {option for each in parsers(parser) for action in each._actions for option in action.option_strings} - HELP
+
+
+def parsers(parser):
+    """The parser and those of its subcommands."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for each in action.choices.values():
+                yield from parsers(each)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
