@@ -11,6 +11,7 @@ from yaml.nodes import Node, ScalarNode, SequenceNode
 
 from ci_gate.config.document import Place, place_of
 from ci_gate.config.layout import schema
+from ci_gate.config.layout.expressions import required_text
 from ci_gate.config.layout.fields import Fields, Key, read_fields, title
 from ci_gate.config.layout.names import BLANK, Names, report_job_name
 from ci_gate.config.layout.reader import Reader
@@ -38,11 +39,15 @@ REPLACING: Mapping[str, Key[Any]] = {
 
 @dataclass(slots=True, eq=False)
 class Rule:
-    """One entry under ``jobs``. ``expression`` is set for a pattern; ``replaces`` is what it replaces in a job."""
+    """One entry under ``jobs``. ``expression`` is set for a pattern; ``replaces`` is what it replaces in a job.
+
+    Every name that a pattern matches contains ``required``.
+    """
 
     name: str
     fields: Fields
     expression: Expression | None
+    required: str
     replaces: dict[str, Any]
     swift: tuple[Swift, ...]
     used: bool = False
@@ -77,7 +82,8 @@ class JobRules:
     def _reaching(self, name: str) -> list[Rule]:
         """An entry of its own takes the patterns above it; a job without one takes all."""
         exact = self.exact.get(name)
-        patterns = [rule for rule in self._patterns if rule.expression and rule.expression.match(name)]
+        likely = [rule for rule in self._patterns if rule.required in name]
+        patterns = [rule for rule in likely if rule.expression and rule.expression.match(name)]
         if exact is None:
             return patterns
         return [rule for rule in patterns if self._order[id(rule)] < self._order[id(exact)]] + [exact]
@@ -149,7 +155,10 @@ def _rule(reader: Reader, fields: Fields, name: str) -> Rule:
     elif name:
         report_job_name(reader, name, fields.value_place(schema.JOB_NAME))
     _check_files(reader, fields)
-    return Rule(name, fields, expression, _replaces(reader, fields, is_pattern=is_pattern), _swift(reader, fields))
+    required = required_text(name) if is_pattern else ""
+    return Rule(
+        name, fields, expression, required, _replaces(reader, fields, is_pattern=is_pattern), _swift(reader, fields)
+    )
 
 
 def _replaces(reader: Reader, fields: Fields, *, is_pattern: bool) -> dict[str, Any]:
