@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
+from ci_gate.config.layout.linear import linear_search
 from ci_gate.model.expression import Expression
 
 INLINE_FLAGS = re.compile(r"\(\?([aiLmsux]+)\)")
@@ -22,10 +24,12 @@ class BadExpressionError(Exception):
     """Does not compile; the text is the parser's reason, with the offset."""
 
 
-def compile_expression(source: str) -> Expression:
-    """Raises BadExpressionError."""
+def compile_expression(source: str, *, for_strangers: bool = False) -> Expression:
+    """``for_strangers``: it is searched for in what anybody may write. Raises BadExpressionError."""
     try:
-        return Expression(source, python_source=_translated(source))
+        translated = _translated(source)
+        expression = Expression(source, python_source=translated)
+        return replace(expression, searcher=linear_search(translated)) if for_strangers else expression
     except re.error as problem:
         at = f" at offset {problem.pos}" if problem.pos is not None and _same_offsets(source) else ""
         raise BadExpressionError(f"{problem.msg}{at}") from problem

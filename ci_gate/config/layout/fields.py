@@ -209,10 +209,16 @@ class Several(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Regex:
+    """``for_strangers``: what it is searched in may be written by anybody."""
+
+    for_strangers: bool = False
     described: str = "a regular expression"
 
     def read(self, reader: Reader, name: str, node: Node, key_place: Place) -> Expression | None:
-        return reader.expression(name, node, key_place)
+        source = reader.text(name, node, key_place)
+        if source is None:
+            return None
+        return reader.compiled(name, source, node, for_strangers=self.for_strangers)
 
 
 @dataclass(frozen=True, slots=True)

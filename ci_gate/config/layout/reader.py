@@ -39,7 +39,7 @@ class Reader:
         self.connections = connections
         self._file = file
         self._problems: dict[tuple[Place, str, str], Problem] = {}
-        self._expressions: dict[str, Expression | str] = {}
+        self._expressions: dict[tuple[str, bool], Expression | str] = {}
 
     def report(
         self, code: str, place: Place, text: str, *, about: str | None = None, level: Level | None = None
@@ -93,18 +93,14 @@ class Reader:
         self.mistyped(name, "a string", node, key_place)
         return None
 
-    def expression(self, name: str, node: Node, key_place: Place | None = None) -> Expression | None:
-        source = self.text(name, node, key_place)
-        return None if source is None else self.compiled(name, source, node)
-
-    def compiled(self, name: str, source: str, node: Node) -> Expression | None:
-        known = self._expressions.get(source)
+    def compiled(self, name: str, source: str, node: Node, *, for_strangers: bool = False) -> Expression | None:
+        known = self._expressions.get((source, for_strangers))
         if known is None:
             try:
-                known = compile_expression(source)
+                known = compile_expression(source, for_strangers=for_strangers)
             except BadExpressionError as problem:
                 known = str(problem)
-            self._expressions[source] = known
+            self._expressions[source, for_strangers] = known
         if isinstance(known, Expression):
             return known
         self.report("bad-regex", place_of(node), f"{name}: not a valid regular expression: {known}")

@@ -1,0 +1,115 @@
+"""Searching in linear time says what ``re`` says (layout.md 2.1)."""
+
+from __future__ import annotations
+
+import re
+import time
+import warnings
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from layout_parts import CHECK
+
+from ci_gate.config.layout.linear import linear_search
+
+TEXTS = [
+    "",
+    "\n",
+    "recheck",
+    "Patch Set 3: Code-Review+1\n\nrecheck",
+    "Patch Set 3:\n\n  Recheck \n",
+    "recheck\n\n",
+    "a\x0bb\x0cc\x1cd\xa0e\u2028f",
+    "ÄÖ ß ı İ K K ſ s",
+    "x\ny\nz",
+    "\ud800x",
+    "\x00",
+    "-_.9",
+]
+
+
+def python_says(source: str, text: str) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return re.search(source, text, re.ASCII) is not None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "recheck",
+        "^recheck",
+        "(?m)^recheck$",
+        r"(?i)^\s*recheck-VENDOR\s*$",
+        r"(?im)^\s*recheck(\s+(no\s+bug|bug\s+\d+))?\s*$",
+        r"(?i)^(Patch Set [0-9]+:)?( [\w\\+-]*)*(\n\n)?\s*(recheck|reverify)",
+        "check$",
+        "^$",
+        "$",
+        r"\Arecheck\Z",
+        "(?s)a.b",
+        "a.b",
+        r"\bx\b",
+        r"[^\w\s]",
+        r"[\W\d]+$",
+        r"[^\S\n]x",
+        "(?i)[k-s]",
+        "(?i)ſ",
+        "(?i)ä",
+        "x{2,5}?|y*",
+        "(a|b$)",
+        "[^a]",
+        r"\s",
+        r"\D\S\W",
+        "(?m)^",
+        "(?m)$",
+    ],
+)
+def test_it_finds_what_re_finds(source):
+    search = linear_search(source)
+    assert search is not None
+    for text in TEXTS:
+        assert search(text) == python_says(source, text), (source, text)
+
+
+@pytest.mark.parametrize(
+    "source", [r"^(?!x)", "(?<=a)b", r"(a)\1", r"\B", "(?i:a)b", "a$b", "(?u)x", "x{2000}", "(?(1)a|b)", "("]
+)
+def test_what_it_has_no_means_for_stays_with_re(source):
+    assert linear_search(source) is None
+
+
+@given(
+    st.text(alphabet=r"ab^$.*+?|()[]-{}12\wsdbSWD,:im", max_size=14),
+    st.text(alphabet="abAB\n \x0b12-_äſK", max_size=10),
+)
+@settings(max_examples=1500, deadline=None)
+@example("a$", "a\n")
+@example("(?m)a$", "a\nb")
+@example("(?i)[a-s]", "K")
+def test_whatever_the_expression_both_agree_or_it_is_left_to_re(source, text):
+    try:
+        expected = python_says(source, text)
+    except (re.error, OverflowError):
+        return
+    search = linear_search(source)
+    assert search is None or search(text) == expected
+
+
+def test_a_comment_cannot_hang_the_service(layouts):
+    text = CHECK.replace("patchset-created", "comment-added") + "          comment: '^(a|a|b?)*$'\nprojects: []\n"
+    (pipeline,) = layouts.layout(text).pipelines
+    (expression,) = pipeline.triggers[0].comments
+    began = time.monotonic()
+    assert not expression.search("a" * 5000 + "!")
+    assert time.monotonic() - began < 1.0
+
+
+def test_names_and_addresses_of_strangers_are_searched_the_same_way(layouts):
+    text = CHECK + (
+        "          email: x\n          username: x\n          require-approval: {username: x, email: x}\nprojects: []\n"
+    )
+    (found,) = layouts.layout(text).pipelines[0].triggers
+    (vote,) = found.require_approval
+    assert all(each.searcher for each in (*found.emails, *found.usernames, vote.username, vote.email))
