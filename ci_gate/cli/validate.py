@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ci_gate.cli.formats import FORMATS
 from ci_gate.cli.problems import print_problems
 from ci_gate.config.layout import LoadedLayout, load_layout
 from ci_gate.config.problems import Level, Problem, RefusedError
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", metavar="FILE", help="the jobs that there are, one name a line")
     parser.add_argument("--strict", action="store_true", help="warnings count as errors")
     parser.add_argument("--notes", action="store_true", help="show notes too")
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="how to print (default: text)")
+    parser.add_argument("--format", choices=("text", *FORMATS), default="text", help="how to print (default: text)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -34,8 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
         return USAGE
     shown = [each for each in found.problems if arguments.notes or each.level is not Level.NOTE]
     refused = found.loaded is None or (arguments.strict and any(each.level is Level.WARNING for each in shown))
-    if arguments.format == "json":
-        print(json.dumps(_document(found, shown, accepted=not refused), indent=2, ensure_ascii=False))
+    if arguments.format in FORMATS:
+        print(FORMATS[arguments.format](shown, _facts(found, accepted=not refused)))
     else:
         print_problems(shown)
         print(_conclusion(found, shown, refused=refused))
@@ -116,28 +116,15 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _document(found: Found, shown: Iterable[Problem], *, accepted: bool) -> dict[str, object]:
-    document: dict[str, object] = {
-        "layout": found.layout,
-        "accepted": accepted,
-        "problems": [
-            {
-                "file": each.file,
-                "line": each.line,
-                "column": each.column,
-                "level": str(each.level),
-                "code": each.code,
-                "text": each.text,
-            }
-            for each in shown
-        ],
-    }
+def _facts(found: Found, *, accepted: bool) -> dict[str, object]:
+    """What machines are told besides the problems."""
+    facts: dict[str, object] = {"layout": found.layout, "accepted": accepted}
     if found.loaded is not None:
         layout = found.loaded.layout
-        document["summary"] = {
+        facts["summary"] = {
             "pipelines": len(layout.pipelines),
             "jobs": len(layout.jobs),
             "projects": len(layout.projects),
             "shared_queues": sum(map(len, layout.queues.values())),
         }
-    return document
+    return facts

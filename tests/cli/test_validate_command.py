@@ -135,3 +135,30 @@ def test_an_unknown_option_is_a_matter_of_usage(capsys):
         main(["validate", "--colour", "x.yaml"])
     assert ended.value.code == 2
     assert "--colour" in capsys.readouterr().err
+
+
+def test_code_scanners_get_sarif(layout, capsys):
+    layout.write_text(LAYOUT.replace("event: patchset-created", "event: patchset-uploaded"))
+    assert main(["validate", "--format", "sarif", str(layout)]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["version"] == "2.1.0"
+    (run,) = document["runs"]
+    assert run["tool"]["driver"]["rules"] == [{"id": "bad-value"}]
+    (result,) = run["results"]
+    assert (result["ruleId"], result["level"]) == ("bad-value", "error")
+    place = result["locations"][0]["physicalLocation"]
+    assert place == {"artifactLocation": {"uri": str(layout)}, "region": {"startLine": 6, "startColumn": 18}}
+
+
+def test_workflows_get_annotations_in_which_nothing_can_break_out(layout, capsys):
+    layout.write_text(LAYOUT.replace("event: patchset-created", 'event: "100%\\n::error::x"'))
+    assert main(["validate", "--format", "github", str(layout)]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"::error file={layout},line=6,col=18,title=bad-value::event: ")
+    assert "100%25%0A::error::x" in line
+
+
+@pytest.mark.parametrize("name", ["json", "sarif", "github"])
+def test_a_layout_without_problems_is_an_empty_report(layout, capsys, name):
+    assert main(["validate", "--format", name, str(layout)]) == 0
+    assert "error" not in capsys.readouterr().out
