@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _refuse(why_not)
     _tell((*problems, *loaded.problems))
     try:
-        asyncio.run(_serve(settings, loaded))
+        asyncio.run(_serve(settings, loaded, Path(arguments.layout) if arguments.layout else None))
     except StartError as problem:
         return _refuse([str(problem)])
     return STOPPED
@@ -78,8 +78,8 @@ def _tell(problems: Iterable[Problem]) -> None:
             log.info(each.text, at=each.location)
 
 
-async def _serve(settings: Settings, loaded: LoadedLayout) -> None:
-    service = Service(settings, loaded)
+async def _serve(settings: Settings, loaded: LoadedLayout, given_layout: Path | None) -> None:
+    service = Service(settings, loaded, given_layout=given_layout)
     loop = asyncio.get_running_loop()
 
     def stop(name: str) -> None:
@@ -88,7 +88,7 @@ async def _serve(settings: Settings, loaded: LoadedLayout) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number.name)
-    loop.add_signal_handler(signal.SIGHUP, log.warning, "SIGHUP: reloading is not there yet; restart the service")
+    loop.add_signal_handler(signal.SIGHUP, service.reload)
     log.info("starting", version=__version__, config=settings.path, layout=settings.layout_config)
     await service.run(lambda: log.info("serving", url=f"http://{settings.web.listen_address}:{settings.web.port}/"))
     log.info("stopped")

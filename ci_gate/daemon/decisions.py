@@ -24,6 +24,8 @@ ACTIONS = frozenset(
         Code.ENTERED,
         Code.SUPERSEDED,
         Code.ABANDONED,
+        Code.REMOVED,
+        Code.JOB_REMOVED,
         Code.NO_JOBS,
         Code.MERGED,
         Code.LAUNCHED,

@@ -15,7 +15,7 @@ LATER = "this version of ci-gate cannot do that yet"
 
 def refusals(settings: Settings, layout: Layout) -> list[str]:
     """Everything at once, so that the operator need not start five times."""
-    return [*_connections(settings, layout), *_folders(settings), *_merger(settings), *_not_yet(layout)]
+    return [*_connections(settings, layout), *_folders(settings), *_merger(settings), *not_yet(layout)]
 
 
 def _connections(settings: Settings, layout: Layout) -> Iterator[str]:
@@ -53,7 +53,8 @@ def _merger(settings: Settings) -> Iterator[str]:
         yield f"[merger] embedded = false needs remote mergers: {LATER}; take the line out"
 
 
-def _not_yet(layout: Layout) -> Iterator[str]:
+def not_yet(layout: Layout) -> Iterator[str]:
+    """What a layout needs that this version cannot do."""
     for pipeline in layout.pipelines:
         for needed in _needs(pipeline):
             yield f'pipeline "{pipeline.name}" needs {needed}: {LATER}'

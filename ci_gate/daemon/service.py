@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 from aiohttp import web
@@ -24,6 +25,7 @@ from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.notify import notify
 from ci_gate.daemon.operations import Observer
 from ci_gate.daemon.outbox import Outbox
+from ci_gate.daemon.reload import Reloader
 from ci_gate.daemon.waits import Waits
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gearman.server_process import GearmanServerError, ServerProcess
@@ -52,7 +54,15 @@ class StartError(Exception):
 class Service:
     """One run of the service, from settings and a layout without errors."""
 
-    def __init__(self, settings: Settings, loaded: LoadedLayout, *, journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        loaded: LoadedLayout,
+        *,
+        given_layout: Path | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        """``given_layout`` is the file that was named on the command line, which reloads keep to."""
         self.settings = settings
         self.inbox = Inbox()
         self.waits = Waits()
@@ -66,11 +76,17 @@ class Service:
             event_delays={each.name: each.event_delay_s for each in settings.gerrits},
         )
         self.observer = Observer(self.scheduler, self.waits, started_at=self.inbox.now())
+        self._reloader = Reloader(settings, given_layout, self.inbox, self.observer)
+        self._reload_wanted = asyncio.Event()
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
         """End ``run``: cleanly, and within seconds."""
         self._stopping.set()
+
+    def reload(self) -> None:
+        """Read configuration and layout again, beside all other work."""
+        self._reload_wanted.set()
 
     async def run(self, started: Callable[[], None] = lambda: None) -> None:
         """Serve until ``stop``. Raises StartError if a part cannot start; ``started`` tells that all have."""
@@ -81,6 +97,7 @@ class Service:
                 running = [
                     tasks.create_task(self._decide(outbox), name="scheduler"),
                     tasks.create_task(self.waits.watch(), name="watchdog"),
+                    tasks.create_task(self._reload_when_wanted(), name="reloader"),
                 ]
                 running += [
                     tasks.create_task(stream.run(), name=f"stream {name}") for name, stream in self._streams().items()
@@ -113,6 +130,14 @@ class Service:
             if time.monotonic() >= turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = time.monotonic() + LONGEST_TURN_S
+
+    async def _reload_when_wanted(self) -> None:
+        while True:
+            await self._reload_wanted.wait()
+            self._reload_wanted.clear()
+            notify("RELOADING=1")
+            await self._reloader.reload()
+            notify("READY=1")
 
     # --- parts, in the order in which they start; they stop in reverse ---
 
@@ -182,6 +207,7 @@ class Service:
             inside,
             trigger_queue_length=inside.trigger_queue_length + self.inbox.waiting_events,
             result_queue_length=self.inbox.waiting_results,
+            message=str(self._reloader.refusal) if self._reloader.refusal else None,
         )
 
     def _streams(self) -> dict[str, EventStream]:

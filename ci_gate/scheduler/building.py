@@ -180,6 +180,13 @@ def _skip(step: Step, item: Item, job: str) -> None:
     item.build_set.builds[job] = Build(None, job, result=SKIPPED, launched_at=step.at, ended_at=step.at)
 
 
+def skip_below(step: Step, item: Item, build: Build) -> None:
+    """What is below a job that did not succeed will not run."""
+    if build.result is not None and not build.succeeded:
+        for child in below(tree_of(step.state, item), build.job):
+            _skip(step, item, child)
+
+
 # --- what workers say --------------------------------------------------------------------------------------------
 
 
@@ -235,9 +242,7 @@ def _set_result(step: Step, item: Item, build: Build, result: str, reason: str =
     item.view = None
     _release_mutex(step, item, build.job)
     step.decide(item.subject_key, item.pipeline.name, Code.BUILD_ENDED, job=build.job, result=result)
-    if not build.succeeded:
-        for child in below(tree_of(step.state, item), build.job):
-            _skip(step, item, child)
+    skip_below(step, item, build)
 
 
 # --- mutexes -----------------------------------------------------------------------------------------------------
@@ -259,13 +264,15 @@ def _take_mutex(step: Step, item: Item, job: Job, mutex: str) -> bool:
 
 
 def _release_mutex(step: Step, item: Item, job_name: str) -> None:
-    mutex = step.state.job(job_name).mutex
-    if mutex is None or step.state.mutexes.get(mutex) != (item, job_name):
+    # By its holder: a new layout may have given the job another mutex meanwhile.
+    held = (item, job_name)
+    mutex = next((name for name, holder in step.state.mutexes.items() if holder == held), None)
+    if mutex is None:
         return
     del step.state.mutexes[mutex]
     waiters = step.state.mutex_waiters.pop(mutex, {})
-    order = list(step.state.pipelines)
-    for waiter in sorted({*waiters, item}, key=lambda each: (order.index(each.pipeline.name), each.number)):
+    order = {name: index for index, name in enumerate(step.state.pipelines)}
+    for waiter in sorted({*waiters, item}, key=lambda each: (order.get(each.pipeline.name, -1), each.number)):
         step.touch(waiter)
 
 
@@ -277,6 +284,12 @@ def cancel_builds(step: Step, item: Item) -> None:
     for _, build in sorted(item.build_set.builds.items()):
         _cancel(step, item, build)
     item.build_set.result = CANCELED
+
+
+def forget_job(step: Step, item: Item, job: str) -> None:
+    """The job is not the item's any more: its build is cancelled, and nothing of it is shown or reported."""
+    _cancel(step, item, item.build_set.builds[job])
+    del item.build_set.builds[job]
 
 
 def _cancel(step: Step, item: Item, build: Build) -> None:

@@ -63,6 +63,8 @@ class Code(StrEnum):
     SILENT = "silent"
     REPORT_REPEATED = "report-repeated"
     REPORT_GIVEN_UP = "report-given-up"
+    REMOVED = "removed"
+    JOB_REMOVED = "job-removed"
     PIPELINE_DISABLED = "pipeline-disabled"
     UNKNOWN_ANSWER = "unknown-answer"
 
@@ -114,6 +116,8 @@ TEXTS = {
     Code.SILENT: "ended with {result}; the pipeline has no reporters for that",
     Code.REPORT_REPEATED: "the report will be tried again in {seconds} s: {reason}",
     Code.REPORT_GIVEN_UP: "the report could not be delivered: {reason}",
+    Code.REMOVED: "left: the new layout has no place for it here",
+    Code.JOB_REMOVED: "job {job} is not its job any more in the new layout",
     Code.PIPELINE_DISABLED: "the pipeline is disabled after {failures} consecutive failures",
     Code.UNKNOWN_ANSWER: "an answer came for something that is no longer asked: {what}",
 }

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from ci_gate.model.build import BuildEnd, BuildUpdate
 from ci_gate.model.change import ChangeDetails
 from ci_gate.model.event import Event
+from ci_gate.model.layout import Layout
 from ci_gate.model.merge import MergeAnswer
 from ci_gate.model.report import Delivery
+from ci_gate.scheduler.oracle import Oracle
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,15 @@ class TimerFired:
     timer: str
 
 
+@dataclass(frozen=True, slots=True)
+class LayoutReplaced:
+    """A new layout, valid and ready, takes the place of the old one; ``oracle`` calls its functions."""
+
+    at: float
+    layout: Layout
+    oracle: Oracle
+
+
 Input = (
     EventReceived
     | ChangeAnswered
@@ -91,4 +102,5 @@ Input = (
     | BuildEnded
     | ReportAnswered
     | TimerFired
+    | LayoutReplaced
 )

@@ -13,7 +13,7 @@ from ci_gate.model.item import PipelineView, StatusView
 from ci_gate.model.layout import Layout
 from ci_gate.model.operations import UndeliveredReport
 from ci_gate.model.options import SchedulerSettings
-from ci_gate.scheduler import advance, building, intake, reporting
+from ci_gate.scheduler import advance, building, intake, reconfigure, reporting
 from ci_gate.scheduler.effects import Effect
 from ci_gate.scheduler.explain import Decision, Decisions
 from ci_gate.scheduler.identifiers import Identifiers
@@ -23,6 +23,7 @@ from ci_gate.scheduler.inputs import (
     ChangeAnswered,
     EventReceived,
     Input,
+    LayoutReplaced,
     MergeAnswered,
     QueryFailed,
     ReportAnswered,
@@ -88,6 +89,9 @@ class Scheduler:
                     advance.leave_if_reported(step, item)
             case TimerFired():
                 self._wake(step, message.timer)
+            case LayoutReplaced():
+                self._oracle = step.oracle = message.oracle
+                reconfigure.replace_layout(step, message.layout)
             case _:
                 assert_never(message)
 
