@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ci_gate.cli.loading import Site, add_file_arguments, load_site
+from ci_gate.config.layout.json_schema import json_schema
 from ci_gate.gerrit.events import BadLineError, event_of
 from ci_gate.model.change import Change, ChangeKey, Periodic, PeriodicKey, RefKey, RefUpdate, Subject
 from ci_gate.model.layout import Job
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     whole = questions.add_parser("matrix", help="every answer as one JSON document")
     whole.add_argument("--cases", metavar="FILE", required=True, help="the branches, files and events to ask for")
     whole.add_argument("--sections", metavar="NAMES", help=f"only these, with commas: {', '.join(SECTIONS)}")
+    questions.add_parser("schema", help="JSON Schema of layouts, for editors")
     for each in (jobs, match, queues):
         each.add_argument("--format", choices=("text", "json"), default="text", help="how to print (default: text)")
     for each in (jobs, match, queues, whole):
@@ -51,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.question == "schema":
+        _print_json(json_schema())
+        return DONE
     site = load_site(arguments)
     if site is None:
         return REFUSED

@@ -206,3 +206,8 @@ def test_every_answer_for_a_real_layout_is_that_of_zuul_2_6(tmp_path, capsys):
     assert len(theirs) > 80_000
     different = {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)}
     assert different == set(DIFFERENT_ON_PURPOSE)
+
+
+def test_editors_get_a_schema_without_any_file(capsys):
+    assert main(["layout", "schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "layout.yaml of ci-gate"
