@@ -13,9 +13,6 @@ KNOWN_ESCAPES = frozenset("aAbBdDfnrsStvwWxZ")
 """Letters that a backslash gives a meaning in 2.7; before other letters it stands for nothing."""
 ANCHORS = frozenset("ABZ")
 """Those of them that mean nothing within brackets."""
-PARTS = re.compile(r"(?:\[\^?\]?[^\]]*\]|[\w-])(?:[*+?]|\{[^}]*\})|\[\^?\]?[^\]]*\]|\{[^}]*\}|.", re.ASCII | re.DOTALL)
-"""A class or a character with what repeats it, a class, a repetition, or any one character."""
-PLAIN = re.compile(r"[\w-]", re.ASCII)
 RESERVED_IN_CLASS = frozenset("[&~|")
 """Plain characters within brackets, which today's ``re`` warns about."""
 
@@ -77,23 +74,3 @@ def _escape(letter: str, *, in_class: bool) -> str:
         known = letter in KNOWN_ESCAPES and not (in_class and letter in ANCHORS)
         return "\\" + letter if known else letter
     return "\\" + letter
-
-
-def required_text(source: str) -> str:
-    """A text that everything contains that an expression matches; empty if there is no telling.
-
-    Looking for it first is much faster than trying the expression, and mostly settles the question.
-    """
-    if INLINE_FLAGS.search(source) or "\\" in source:
-        return ""
-    runs = [""]
-    depth = 0
-    for part in PARTS.findall(source):
-        if part == "|" and depth == 0:
-            return ""
-        depth += (part == "(") - (part == ")")
-        if depth == 0 and PLAIN.fullmatch(part):
-            runs[-1] += part
-        elif runs[-1]:
-            runs.append("")
-    return max(runs, key=len)

@@ -11,8 +11,8 @@ from yaml.nodes import Node, ScalarNode, SequenceNode
 
 from ci_gate.config.document import Place, place_of
 from ci_gate.config.layout import schema
-from ci_gate.config.layout.expressions import required_text
 from ci_gate.config.layout.fields import Fields, Key, read_fields, title
+from ci_gate.config.layout.linear import NameMatcher
 from ci_gate.config.layout.names import BLANK, Names, report_job_name
 from ci_gate.config.layout.reader import Reader
 from ci_gate.config.problems import Level
@@ -39,15 +39,11 @@ REPLACING: Mapping[str, Key[Any]] = {
 
 @dataclass(slots=True, eq=False)
 class Rule:
-    """One entry under ``jobs``. ``expression`` is set for a pattern; ``replaces`` is what it replaces in a job.
-
-    Every name that a pattern matches contains ``required``.
-    """
+    """One entry under ``jobs``. ``expression`` is set for a pattern; ``replaces`` is what it replaces in a job."""
 
     name: str
     fields: Fields
     expression: Expression | None
-    required: str
     replaces: dict[str, Any]
     swift: tuple[Swift, ...]
     used: bool = False
@@ -66,6 +62,7 @@ class JobRules:
         self.exact = {rule.name: rule for rule in self.rules if rule.expression is None}
         self._order = {id(rule): index for index, rule in enumerate(self.rules)}
         self._patterns = [rule for rule in self.rules if rule.expression is not None]
+        self._matcher = NameMatcher([rule.expression for rule in self._patterns if rule.expression])
         self._combined: dict[tuple[int, ...], Job] = {}
 
     def job(self, name: str) -> Job:
@@ -82,8 +79,7 @@ class JobRules:
     def _reaching(self, name: str) -> list[Rule]:
         """An entry of its own takes the patterns above it; a job without one takes all."""
         exact = self.exact.get(name)
-        likely = [rule for rule in self._patterns if rule.required in name]
-        patterns = [rule for rule in likely if rule.expression and rule.expression.match(name)]
+        patterns = [self._patterns[index] for index in self._matcher.matching(name)]
         if exact is None:
             return patterns
         return [rule for rule in patterns if self._order[id(rule)] < self._order[id(exact)]] + [exact]
@@ -155,10 +151,7 @@ def _rule(reader: Reader, fields: Fields, name: str) -> Rule:
     elif name:
         report_job_name(reader, name, fields.value_place(schema.JOB_NAME))
     _check_files(reader, fields)
-    required = required_text(name) if is_pattern else ""
-    return Rule(
-        name, fields, expression, required, _replaces(reader, fields, is_pattern=is_pattern), _swift(reader, fields)
-    )
+    return Rule(name, fields, expression, _replaces(reader, fields, is_pattern=is_pattern), _swift(reader, fields))
 
 
 def _replaces(reader: Reader, fields: Fields, *, is_pattern: bool) -> dict[str, Any]:

@@ -9,14 +9,17 @@ stays with ``re``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from re import _constants as sre  # type: ignore[attr-defined]  # no public way to a parsed expression
 from re import _parser as parser  # type: ignore[attr-defined]  # as above
 from typing import Any
 
 import re2
 
+from ci_gate.model.expression import Expression
+
 MOST_REPEATS = 1000  # RE2's own limit
+MOST_MEMORY = 64 * 1024 * 1024
 HIGHEST = 0x10FFFF
 DIGITS = ((0x30, 0x39),)
 SPACES = ((0x09, 0x0D), (0x20, 0x20))
@@ -32,15 +35,54 @@ class _UntranslatableError(Exception):
 def linear_search(source: str) -> Callable[[str], bool] | None:
     """Does it match anywhere in a text, as ``re.search`` with ``re.ASCII`` would say? None if RE2 cannot tell."""
     try:
-        parsed = parser.parse(source, re.ASCII)
-        text = _Translator(parsed.state.flags).sequence(parsed, last=True)
-        options = re2.Options()
-        options.log_errors = False
-        compiled = re2.compile(text, options)
-    except (_UntranslatableError, re2.error, re.error, RecursionError, OverflowError, ValueError):
+        compiled = re2.compile(_translated(source), _options())
+    except (_UntranslatableError, re2.error):
         return None
-    # RE2 works on UTF-8, which has no halves of surrogate pairs.
-    return lambda found: compiled.search(found.encode("utf-8", "replace").decode()) is not None
+    return lambda text: compiled.search(_as_utf8(text)) is not None
+
+
+class NameMatcher:
+    """Which of many expressions match a text from its first character on: one look for all that RE2 can take."""
+
+    def __init__(self, expressions: Sequence[Expression]) -> None:
+        self._alone: list[tuple[int, Expression]] = []
+        self._indexes: list[int] = []
+        self._set = re2.Set.MatchSet(_options())
+        for index, each in enumerate(expressions):
+            try:
+                self._set.Add(f"(?:{_translated(each.python_source or each.source)})")
+            except (_UntranslatableError, re2.error):
+                self._alone.append((index, each))
+            else:
+                self._indexes.append(index)
+        if self._indexes:
+            self._set.Compile()
+
+    def matching(self, text: str) -> list[int]:
+        """The indexes of those that match, in order."""
+        together = self._set.Match(_as_utf8(text)) if self._indexes else []
+        return sorted([*(self._indexes[each] for each in together), *(i for i, one in self._alone if one.match(text))])
+
+
+def _options() -> re2.Options:
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = MOST_MEMORY
+    return options
+
+
+def _as_utf8(text: str) -> str:
+    """RE2 works on UTF-8, which has no halves of surrogate pairs."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _translated(source: str) -> str:
+    """Raises _UntranslatableError."""
+    try:
+        parsed = parser.parse(source, re.ASCII)
+        return _Translator(parsed.state.flags).sequence(parsed, last=True)
+    except (re.error, RecursionError, OverflowError, ValueError) as problem:
+        raise _UntranslatableError from problem
 
 
 class _Translator:
