@@ -60,7 +60,7 @@ class NameMatcher:
 
     def matching(self, text: str) -> list[int]:
         """The indexes of those that match, in order."""
-        together = self._set.Match(_as_utf8(text)) if self._indexes else []
+        together = (self._set.Match(_as_utf8(text)) if self._indexes else None) or ()
         return sorted([*(self._indexes[each] for each in together), *(i for i, one in self._alone if one.match(text))])
 
 
