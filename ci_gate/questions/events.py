@@ -11,7 +11,7 @@ from ci_gate.model.change import Change, ChangeDetails, PatchSet, RefKey, RefUpd
 from ci_gate.model.event import Event
 from ci_gate.model.layout import DEPENDENT, Job, Layout, Pipeline
 from ci_gate.model.options import SchedulerSettings
-from ci_gate.scheduler.explain import Code, failed
+from ci_gate.scheduler.explain import Code, Verdict, failed
 from ci_gate.scheduler.filters import accept_event, check_requirements
 from ci_gate.scheduler.jobs import jobs_for
 from ci_gate.scheduler.readiness import blockers, own_labels
@@ -21,12 +21,17 @@ JsonObject = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one pipeline does with an event. ``jobs`` is None if no item enters; ``reason`` says why, for people."""
+    """What one pipeline does with an event. ``jobs`` is None if no item enters."""
 
     pipeline: str
     accepted: bool
-    reason: str
+    why: Verdict | str
     jobs: tuple[Job, ...] | None = None
+
+    @property
+    def reason(self) -> str:
+        """For people; made only when somebody asks."""
+        return self.why if isinstance(self.why, str) else self.why.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +49,18 @@ class Asker:
     def _answer(self, pipeline: Pipeline, event: Event, subject: Subject) -> Answer:
         if subject.project not in self.layout.projects:
             unknown = failed(Code.UNKNOWN_PROJECT, project=subject.project)
-            return Answer(pipeline.name, accepted=False, reason=unknown.text)
+            return Answer(pipeline.name, accepted=False, why=unknown)
         votes = self.options.reject_requires_votes
         accepted = accept_event(pipeline, event, subject, self.now, reject_requires_votes=votes)
         if not accepted.passed:
-            return Answer(pipeline.name, accepted=False, reason=accepted.text)
+            return Answer(pipeline.name, accepted=False, why=accepted)
         refusal = self._refusal(pipeline, subject)
         if refusal is not None:
-            return Answer(pipeline.name, accepted=True, reason=refusal)
+            return Answer(pipeline.name, accepted=True, why=refusal)
         tree = self.layout.tree(subject.project, pipeline.name) or ()
-        return Answer(pipeline.name, accepted=True, reason="enters", jobs=tuple(jobs_for(self.layout, tree, subject)))
+        return Answer(pipeline.name, accepted=True, why="enters", jobs=tuple(jobs_for(self.layout, tree, subject)))
 
-    def _refusal(self, pipeline: Pipeline, subject: Subject) -> str | None:
+    def _refusal(self, pipeline: Pipeline, subject: Subject) -> Verdict | str | None:
         """Why a subject whose event was accepted does not enter."""
         dependent = pipeline.manager == DEPENDENT
         if dependent and self.layout.tree(subject.project, pipeline.name) is None:
@@ -63,7 +68,7 @@ class Asker:
         votes = self.options.reject_requires_votes
         refused = check_requirements(pipeline, subject, self.now, reject_requires_votes=votes)
         if refused is not None:
-            return refused.text
+            return refused
         if dependent and isinstance(subject, Change):
             missing = blockers(subject, own_labels(pipeline))
             if missing:

@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from ci_gate.model.expression import Expression
+from ci_gate.model.layout import VoteRequirement
 
 MOST_DECISIONS = 50
 MOST_SUBJECTS = 10_000
@@ -123,6 +126,36 @@ TEXTS = {
 }
 
 
+def _text(code: Code, values: Iterable[tuple[str, object]]) -> str:
+    return TEXTS[code].format(**{name: _shown(value) for name, value in values})
+
+
+def _shown(value: object) -> object:
+    """Values are kept as they are, and made into words only when somebody reads them."""
+    match value:
+        case tuple() if all(isinstance(each, Expression) for each in value):
+            return " or ".join(each.source for each in value)
+        case tuple():
+            return ", ".join(map(str, value))
+        case VoteRequirement():
+            return _described(value)
+        case _:
+            return value
+
+
+def _described(wanted: VoteRequirement) -> str:
+    parts = [f"{name}: {sorted(values)}" for name, values in wanted.labels]
+    if wanted.username:
+        parts.append(f"username: {wanted.username.source}")
+    if wanted.email:
+        parts.append(f"email: {wanted.email.source}")
+    if wanted.newer_than_s is not None:
+        parts.append(f"newer-than: {wanted.newer_than_s:g} s")
+    if wanted.older_than_s is not None:
+        parts.append(f"older-than: {wanted.older_than_s:g} s")
+    return ", ".join(parts)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The outcome of one check, with its reason. ``values`` are the fields of the code's text."""
@@ -133,7 +166,7 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        return TEXTS[self.code].format(**dict(self.values))
+        return _text(self.code, self.values)
 
 
 def passed(code: Code, **values: object) -> Verdict:
@@ -156,7 +189,7 @@ class Decision:
 
     @property
     def text(self) -> str:
-        return TEXTS[self.code].format(**dict(self.values))
+        return _text(self.code, self.values)
 
 
 @dataclass(slots=True)

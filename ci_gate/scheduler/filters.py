@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from ci_gate.model.change import NO_REVISION, Change, Subject, Vote, normal_label
 from ci_gate.model.event import Event
-from ci_gate.model.expression import Expression
 from ci_gate.model.layout import EventFilter, Pipeline, Requirements, VoteRequirement
 from ci_gate.scheduler.explain import Code, Verdict, failed, passed
 
@@ -19,14 +18,20 @@ def accept_event(
 ) -> Verdict:
     """Does any filter of any trigger accept the event? A refusal carries the reason of the last filter asked
     that is for such events, since that is the one an operator wonders about."""
-    verdict = failed(Code.NO_TRIGGER)
+    refusal: Verdict | None = None
     for each in pipeline.triggers:
+        if event.type not in each.types:
+            continue  # most filters, most of the time
         found = check_event(each, event, subject, now, reject_requires_votes=reject_requires_votes)
         if found.passed:
             return found
-        if found.code not in FOR_OTHER_EVENTS or verdict.code in FOR_OTHER_EVENTS:
-            verdict = found
-    return verdict
+        if refusal is None or found.code not in FOR_OTHER_EVENTS:
+            refusal = found
+    if refusal is not None:
+        return refusal
+    if not pipeline.triggers:
+        return failed(Code.NO_TRIGGER)
+    return check_event(pipeline.triggers[-1], event, subject, now, reject_requires_votes=reject_requires_votes)
 
 
 def check_event(
@@ -34,9 +39,9 @@ def check_event(
 ) -> Verdict:
     """One filter, row by row of scheduler.md 4.1."""
     if wanted.trigger in BUILT_IN_TRIGGERS:
-        return failed(BUILT_IN_TRIGGERS[wanted.trigger], wanted=", ".join(wanted.timespecs))
+        return failed(BUILT_IN_TRIGGERS[wanted.trigger], wanted=wanted.timespecs)
     if event.type not in wanted.types:
-        return failed(Code.EVENT_TYPE, event=event.type, wanted=", ".join(wanted.types))
+        return failed(Code.EVENT_TYPE, event=event.type, wanted=wanted.types)
     if event.connection != wanted.trigger:
         return failed(Code.OTHER_CONNECTION, connection=event.connection, wanted=wanted.trigger)
     return (
@@ -57,13 +62,13 @@ def check_event(
 
 def _check_place(wanted: EventFilter, event: Event) -> Verdict | None:
     if wanted.branches and event.branch is None:
-        return failed(Code.NO_BRANCH, wanted=_sources(wanted.branches))
+        return failed(Code.NO_BRANCH, wanted=wanted.branches)
     if wanted.branches and not any(each.match(event.branch or "") for each in wanted.branches):
-        return failed(Code.BRANCH, branch=event.branch, wanted=_sources(wanted.branches))
+        return failed(Code.BRANCH, branch=event.branch, wanted=wanted.branches)
     if wanted.refs and event.ref is None:
-        return failed(Code.NO_REF, wanted=_sources(wanted.refs))
+        return failed(Code.NO_REF, wanted=wanted.refs)
     if wanted.refs and not any(each.match(event.ref or "") for each in wanted.refs):
-        return failed(Code.REF, ref=event.ref, wanted=_sources(wanted.refs))
+        return failed(Code.REF, ref=event.ref, wanted=wanted.refs)
     if wanted.ignore_deletes and event.newrev == NO_REVISION:
         return failed(Code.DELETION, ref=event.ref)
     return None
@@ -73,9 +78,9 @@ def _check_comment(wanted: EventFilter, event: Event) -> Verdict | None:
     if not wanted.comments:
         return None
     if event.comment is None:
-        return failed(Code.NO_COMMENT, wanted=_sources(wanted.comments))
+        return failed(Code.NO_COMMENT, wanted=wanted.comments)
     if not any(each.search(event.comment) for each in wanted.comments):
-        return failed(Code.COMMENT, wanted=_sources(wanted.comments))
+        return failed(Code.COMMENT, wanted=wanted.comments)
     return None
 
 
@@ -87,10 +92,10 @@ def _check_account(wanted: EventFilter, event: Event) -> Verdict | None:
     if account is None:
         return failed(Code.NO_ACCOUNT)
     if wanted.emails and not (account.email and any(each.search(account.email) for each in wanted.emails)):
-        return failed(Code.EMAIL, email=account.email, wanted=_sources(wanted.emails))
+        return failed(Code.EMAIL, email=account.email, wanted=wanted.emails)
     name = account.username
     if wanted.usernames and not (name and any(each.search(name) for each in wanted.usernames)):
-        return failed(Code.USERNAME, username=name, wanted=_sources(wanted.usernames))
+        return failed(Code.USERNAME, username=name, wanted=wanted.usernames)
     return None
 
 
@@ -117,12 +122,12 @@ def check_votes(
         return failed(Code.NOT_A_CHANGE) if require else None
     for each in require:
         if not any(_fits(each, vote, now) for vote in subject.votes):
-            return failed(Code.REQUIRED_VOTE, wanted=_describe(each))
+            return failed(Code.REQUIRED_VOTE, wanted=each)
     if reject_requires_votes and reject and not subject.votes:
         return failed(Code.REJECTED_VOTE, wanted="a change without votes (reject_requires_votes)")
     for each in reject:
         if any(_fits(each, vote, now) for vote in subject.votes):
-            return failed(Code.REJECTED_VOTE, wanted=_describe(each))
+            return failed(Code.REJECTED_VOTE, wanted=each)
     return None
 
 
@@ -164,7 +169,7 @@ def _check_state(require: Requirements, change: Change) -> Verdict | None:
     if require.current_patchset is not None and require.current_patchset != change.is_current:
         return failed(Code.NOT_CURRENT, found=change.is_current, wanted=require.current_patchset)
     if require.statuses and change.status not in require.statuses:
-        return failed(Code.STATUS, found=change.status, wanted=", ".join(require.statuses))
+        return failed(Code.STATUS, found=change.status, wanted=require.statuses)
     return None
 
 
@@ -179,20 +184,3 @@ def _check_marks(require: Requirements, reject: Requirements, change: Change) ->
     if require.submittable is not None or reject.submittable is not None:
         return failed(Code.SUBMITTABLE)
     return None
-
-
-def _sources(expressions: Sequence[Expression]) -> str:
-    return " or ".join(each.source for each in expressions)
-
-
-def _describe(wanted: VoteRequirement) -> str:
-    parts = [f"{name}: {sorted(values)}" for name, values in wanted.labels]
-    if wanted.username:
-        parts.append(f"username: {wanted.username.source}")
-    if wanted.email:
-        parts.append(f"email: {wanted.email.source}")
-    if wanted.newer_than_s is not None:
-        parts.append(f"newer-than: {wanted.newer_than_s:g} s")
-    if wanted.older_than_s is not None:
-        parts.append(f"older-than: {wanted.older_than_s:g} s")
-    return ", ".join(parts)
