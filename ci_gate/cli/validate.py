@@ -7,11 +7,15 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ci_gate.cli.formats import FORMATS
 from ci_gate.cli.problems import print_problems
 from ci_gate.config.layout import LoadedLayout, load_layout
 from ci_gate.config.problems import Level, Problem, RefusedError
+
+if TYPE_CHECKING:
+    from ci_gate.cli.edits import Edit
 
 DONE, PROBLEMS, USAGE = 0, 1, 2
 
@@ -20,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("layout", nargs="?", metavar="LAYOUT", help="the layout; else the one of the configuration")
     parser.add_argument("--config", "-c", metavar="FILE", help="the configuration file that names the connections")
     parser.add_argument("--jobs", metavar="FILE", help="the jobs that there are, one name a line")
+    parser.add_argument("--base", metavar="FILE", help="the layout before the edit: show what the edit changes")
     parser.add_argument("--strict", action="store_true", help="warnings count as errors")
     parser.add_argument("--notes", action="store_true", help="show notes too")
     parser.add_argument("--format", choices=("text", *FORMATS), default="text", help="how to print (default: text)")
@@ -29,16 +34,20 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         available = _available_jobs(arguments.jobs)
         found = check(arguments.layout, arguments.config, available)
+        edit = _edit(arguments, found)
     except UsageError as problem:
         print(f"ci-gate validate: {problem}", file=sys.stderr)
         return USAGE
     shown = [each for each in found.problems if arguments.notes or each.level is not Level.NOTE]
     refused = found.loaded is None or (arguments.strict and any(each.level is Level.WARNING for each in shown))
     if arguments.format in FORMATS:
-        print(FORMATS[arguments.format](shown, _facts(found, accepted=not refused)))
+        facts = _facts(found, accepted=not refused) | ({"edit": edit.facts()} if edit else {})
+        print(FORMATS[arguments.format](shown, facts))
     else:
         print_problems(shown)
         print(_conclusion(found, shown, refused=refused))
+        for line in edit.lines() if edit else ():
+            print(line)
     return PROBLEMS if refused else DONE
 
 
@@ -81,6 +90,19 @@ def check(layout: str | None, config: str | None, available: frozenset[str] | No
     except RefusedError as refused:
         found.problems += refused.problems
     return found
+
+
+def _edit(arguments: argparse.Namespace, found: Found) -> Edit | None:
+    """What changes from ``--base`` to the layout that was checked. Raises UsageError if the base does not load."""
+    if arguments.base is None or found.loaded is None:
+        return None
+    base = check(arguments.base, arguments.config, None)
+    if base.loaded is None:
+        raise UsageError(f"{arguments.base} has errors of its own: {base.problems[0]}")
+    # What an edit takes is the most of the service: a plain check need not wait for it.
+    from ci_gate.cli.edits import Edit  # noqa: PLC0415  # as just said
+
+    return Edit(base.loaded.layout, found.loaded.layout)
 
 
 def _available_jobs(path: str | None) -> frozenset[str] | None:

@@ -82,7 +82,7 @@ def matrix(
             for name, queues in layout.queues.items()
         }
     if "jobs" in sections:
-        document["jobs"] = {name: _job(each) for name, each in layout.jobs.items()}
+        document["jobs"] = {name: described_job(each) for name, each in layout.jobs.items()}
     if "cells" in sections:
         document["cells"] = _cells(layout, questions)
     if "events" in sections:
@@ -164,7 +164,7 @@ def _text(text: str) -> str:
 # --- jobs ---
 
 
-def _job(job: Job) -> dict[str, Any]:
+def described_job(job: Job) -> dict[str, Any]:
     """The attributes that differ from the defaults, in the layout's own words."""
     plain = Job(job.name)
     named: dict[str, Any] = {

@@ -162,3 +162,37 @@ def test_workflows_get_annotations_in_which_nothing_can_break_out(layout, capsys
 def test_a_layout_without_problems_is_an_empty_report(layout, capsys, name):
     assert main(["validate", "--format", name, str(layout)]) == 0
     assert "error" not in capsys.readouterr().out
+
+
+def test_a_reviewer_sees_what_an_edit_changes(layout, tmp_path, capsys):
+    base = tmp_path / "base.yaml"
+    base.write_text(LAYOUT + "      - docs\njobs:\n  - {name: docs, branch: ^stable/x$}\n")
+    layout.write_text(
+        LAYOUT + "      - lint\n  - name: demo/lib\n    check: [docs]\njobs:\n  - {name: demo-unit, voting: false}\n"
+    )
+    assert main(["validate", str(layout), "--base", str(base)]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "check:",
+        "  demo/app: +lint (on master, main)",
+        "  demo/app: +lint -docs (on stable/x)",
+        "  demo/lib: +docs",
+        "jobs:",
+        "  demo-unit: voting (default) → false",
+        '  docs: branch ["^stable/x$"] → (default)',
+    ]
+
+
+def test_an_edit_without_effect_is_called_so(layout, tmp_path, capsys):
+    base = tmp_path / "base.yaml"
+    base.write_text("# a comment\n" + LAYOUT)
+    assert main(["validate", str(layout), "--base", str(base)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "Nothing that runs changes."
+    assert main(["validate", str(layout), "--base", str(base), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["edit"] == {"jobs": [], "attributes": []}
+
+
+def test_a_base_with_errors_is_a_matter_of_usage(layout, tmp_path, capsys):
+    base = tmp_path / "base.yaml"
+    base.write_text("pipelines: []\n")
+    assert main(["validate", str(layout), "--base", str(base)]) == 2
+    assert "has errors of its own" in capsys.readouterr().err

@@ -73,7 +73,7 @@ def _options() -> re2.Options:
 
 def _as_utf8(text: str) -> str:
     """RE2 works on UTF-8, which has no halves of surrogate pairs."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _translated(source: str) -> str:
