@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -196,3 +198,13 @@ def test_a_base_with_errors_is_a_matter_of_usage(layout, tmp_path, capsys):
     base.write_text("pipelines: []\n")
     assert main(["validate", str(layout), "--base", str(base)]) == 2
     assert "has errors of its own" in capsys.readouterr().err
+
+
+def test_a_plain_check_imports_nothing_of_the_service(layout):
+    program = (
+        "import sys\nfrom ci_gate.cli.main import main\n"
+        f"assert main(['validate', {str(layout)!r}]) == 0\n"
+        "print([name for name in ('paramiko', 'aiohttp', 'gear', 'structlog', 'asyncio') if name in sys.modules])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "[]"
