@@ -29,6 +29,7 @@ from ci_gate.config.layout.expressions import BadExpressionError, compile_expres
         (r"a\\b", r"a\b", "ab"),
         ("[[a]x", "[x", "bx"),
         ("[a|b&&c~~d]x", "|x", "ex"),
+        ("[+--]x", ",x", "ax"),
         (r"^(?!docs/).*$", "src/x", "docs/x"),
     ],
 )

@@ -63,7 +63,8 @@ def _translated(source: str) -> str:
             parts.append(opening)
         else:
             in_class = in_class and character != "]"
-            parts.append("\\" + character if in_class and character in RESERVED_IN_CLASS else character)
+            doubled = character == "-" and parts[-1:] == ["-"]
+            parts.append("\\" + character if in_class and (doubled or character in RESERVED_IN_CLASS) else character)
             at += 1
     body = "".join(parts)
     return f"(?{''.join(flags)}){body}" if flags else body
