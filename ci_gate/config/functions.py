@@ -48,8 +48,17 @@ def call_function(
         else:
             function(item_object(item, params), job_object(job), params)
     except (Exception, SystemExit) as problem:  # noqa: BLE001  # operators' code may raise whatever it likes
-        return Called(dict(parameters), f"{type(problem).__name__}: {problem}", traceback.format_exc())
+        return Called(dict(parameters), error_text(problem), traceback.format_exc())
     return Called(params)
+
+
+def error_text(problem: BaseException) -> str:
+    """``KeyError: 'node'``; the text of an operator's own exception may be broken itself."""
+    try:
+        text = str(problem)
+    except Exception:  # noqa: BLE001  # as above
+        text = "its text cannot be made"
+    return f"{type(problem).__name__}: {text}" if text else type(problem).__name__
 
 
 def _takes_two(function: Function) -> bool:
@@ -135,6 +144,7 @@ def _change_object(change: Change, project: Named) -> Named:
         open=change.is_open,
         is_current_patchset=change.is_current,
         is_merged=change.is_merged,
+        can_merge=any(record.status == "OK" for record in change.submit_records),
         approvals=[_approval(vote) for vote in change.votes],
     )
 

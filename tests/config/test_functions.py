@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import pytest
 from layout_parts import CHECK
 
 from ci_gate.config.functions import Functions, call_function
 from ci_gate.model.build import Precedence
-from ci_gate.model.change import Account, Change, ChangeKey, Periodic, PeriodicKey, RefKey, RefUpdate, Vote
+from ci_gate.model.change import (
+    Account,
+    Change,
+    ChangeKey,
+    Periodic,
+    PeriodicKey,
+    RefKey,
+    RefUpdate,
+    SubmitRecord,
+    Vote,
+)
 from ci_gate.model.item import ItemView
 from ci_gate.model.layout import Job
 
@@ -137,6 +148,15 @@ def test_a_change_has_the_types_that_were_promised():
             "grantedOn": 12,
         }
     ]
+
+
+@pytest.mark.parametrize(("status", "can"), [("OK", True), ("NOT_READY", False)])
+def test_a_change_says_whether_gerrit_would_submit_it(status, can):
+    def function(item, params):
+        params["can"] = item.change.can_merge
+
+    change = replace(CHANGE, submit_records=(SubmitRecord(status, ()),))
+    assert call(function, change).parameters["can"] is can
 
 
 def test_item_and_job_have_theirs():

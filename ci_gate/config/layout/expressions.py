@@ -9,6 +9,7 @@ from ci_gate.config.layout.linear import linear_search
 from ci_gate.model.expression import Expression
 
 INLINE_FLAGS = re.compile(r"\(\?([aiLmsux]+)\)")
+COMMENT = re.compile(r"\(\?#[^)]*\)")
 KNOWN_ESCAPES = frozenset("aAbBdDfnrsStvwWxZ")
 """Letters that a backslash gives a meaning in 2.7; before other letters it stands for nothing."""
 ANCHORS = frozenset("ABZ")
@@ -43,34 +44,46 @@ def _translated(source: str) -> str:
     flags: list[str] = []
     parts: list[str] = []
     at = 0
-    in_class = False
     while at < len(source):
-        character = source[at]
-        found = INLINE_FLAGS.match(source, at) if character == "(" and not in_class else None
-        if character == "\\" and at + 1 < len(source):
-            parts.append(_escape(source[at + 1], in_class=in_class))
-            at += 2
-        elif found:
+        if source[at] == "[":
+            part, at = _bracketed(source, at)
+        elif source[at] == "\\":
+            part, at = _escape(source[at + 1 : at + 2]), at + 2
+        elif found := INLINE_FLAGS.match(source, at):
             flags += [flag for flag in found[1] if flag not in flags and flag != "L"]
-            at = found.end()
-        elif character == "[" and not in_class:
-            in_class = True
-            opening = "[^" if source.startswith("[^", at) else "["
-            at += len(opening)
-            if source.startswith("]", at):  # a bracket that comes first belongs to the class
-                opening += "]"
-                at += 1
-            parts.append(opening)
+            part, at = "", found.end()
+        elif found := COMMENT.match(source, at):
+            part, at = found[0], found.end()
         else:
-            in_class = in_class and character != "]"
-            doubled = character == "-" and parts[-1:] == ["-"]
-            parts.append("\\" + character if in_class and (doubled or character in RESERVED_IN_CLASS) else character)
-            at += 1
+            part, at = source[at], at + 1
+        parts.append(part)
     body = "".join(parts)
     return f"(?{''.join(flags)}){body}" if flags else body
 
 
-def _escape(letter: str, *, in_class: bool) -> str:
+def _bracketed(source: str, at: int) -> tuple[str, int]:
+    """The set of characters that begins here, and where it ends; one that does not end goes as far as the text."""
+    opening = "[^" if source.startswith("[^", at) else "["
+    at += len(opening)
+    parts = [opening]
+    while at < len(source) and (source[at] != "]" or len(parts) == 1):  # a bracket that comes first is a member
+        part, at = _member(source, at)
+        parts.append(part)
+        if source.startswith("-", at) and source[at + 1 : at + 2] not in ("", "]"):
+            part, at = _member(source, at + 1, ends_range=True)
+            parts.append(f"-{part}")
+    return "".join(parts) + source[at : at + 1], at + 1
+
+
+def _member(source: str, at: int, *, ends_range: bool = False) -> tuple[str, int]:
+    character = source[at]
+    if character == "\\":
+        return _escape(source[at + 1 : at + 2], in_class=True), at + 2
+    doubled_dash = character == "-" and (ends_range or source.startswith("--", at))
+    return "\\" + character if doubled_dash or character in RESERVED_IN_CLASS else character, at + 1
+
+
+def _escape(letter: str, *, in_class: bool = False) -> str:
     if letter.isascii() and letter.isalpha():
         known = letter in KNOWN_ESCAPES and not (in_class and letter in ANCHORS)
         return "\\" + letter if known else letter

@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from ci_gate.config.document import Entry, Place, place_of, scalar_value
-from ci_gate.config.layout.reader import Reader, spot
+from ci_gate.config.layout.reader import Reader, shortened, spot
 from ci_gate.config.nearest import nearest
 from ci_gate.model.expression import Expression
 
@@ -115,14 +115,14 @@ def read_fields(
 def title(reader: Reader, node: Node, kind: str) -> str:
     """How messages call an entry of a list: by its name, if it has one."""
     entry = reader.document.entries(node).get("name") if isinstance(node, MappingNode) else None
-    return f'{kind} "{entry.value.value}"' if entry and isinstance(entry.value.value, str) else f"a {kind}"
+    return f'{kind} "{shortened(entry.value.value)}"' if entry and isinstance(entry.value, ScalarNode) else f"a {kind}"
 
 
 def report_unknown_key(reader: Reader, key: ScalarNode, name: str, table: Table, what: str) -> None:
     known = [each.name for each in table.keys]
     meant = nearest(name, known)
     hint = f'did you mean "{meant}"?' if meant else f"known keys: {', '.join(known)}"
-    reader.report("unknown-key", place_of(key), f'unknown key "{name}" in {what}; {hint}', about=name)
+    reader.report("unknown-key", place_of(key), f'unknown key "{shortened(name)}" in {what}; {hint}', about=name)
 
 
 # --- kinds of values ---

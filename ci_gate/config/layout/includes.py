@@ -9,10 +9,10 @@ import traceback
 from pathlib import Path
 from types import CodeType
 
-from yaml.nodes import Node
+from yaml.nodes import Node, SequenceNode
 
 from ci_gate.config.document import Place, place_of
-from ci_gate.config.functions import Function, Functions
+from ci_gate.config.functions import Function, Functions, error_text
 from ci_gate.config.layout import schema
 from ci_gate.config.layout.fields import read_fields
 from ci_gate.config.layout.jobs import JobRules
@@ -30,39 +30,49 @@ PYTHON_2_LINE = re.compile(r"^\s*(print\s+[^=(\s]|exec\s+[\"'\w]|except\s+\S+\s*
 PYTHON_2_ADVICE = "; the file looks written for Python 2, and functions run on Python 3 here"
 
 
-def read_includes(reader: Reader, node: Node | None, key_place: Place, folder: Path) -> dict[str, object]:
-    """Run the files, in order, in one fresh namespace, which is returned. ``folder`` is the layout's own."""
+def read_includes(reader: Reader, node: Node | None, key_place: Place, folder: Path) -> dict[str, object] | None:
+    """Run the files, in order, in one fresh namespace, which is returned. ``folder`` is the layout's own.
+
+    None if any of them is missing from it, which is then reported: whatever is not there may have been in that one.
+    """
     namespace: dict[str, object] = {"__name__": "layout_functions"}
     if node is None:
         return namespace
-    for member in reader.members("includes", node, "a list of mappings", key_place):
+    if not isinstance(node, SequenceNode):
+        reader.mistyped("includes", "a list of mappings", node, key_place)
+        return None
+    complete = True
+    for member in node.value:
         fields = read_fields(reader, member, schema.INCLUDE, "an include")
-        if fields is None:
+        if fields is None or schema.PYTHON_FILE not in fields:
+            if fields is not None and not fields.entries:
+                reader.report("unused", place_of(member), "this include is unused: it names no file")
+            else:
+                complete = False
             continue
-        if not fields.entries:
-            reader.report("unused", place_of(member), "this include is unused: it names no file")
-        if schema.PYTHON_FILE in fields:
-            # Joining keeps an absolute path as it is.
-            path = folder / Path(fields[schema.PYTHON_FILE]).expanduser()
-            why = _run(path, namespace)
-            if why is not None:
-                place = fields.value_place(schema.PYTHON_FILE)
-                reader.report("include-failed", place, f"cannot load python-file: {why}")
-    return namespace
+        why = _run(folder, fields[schema.PYTHON_FILE], namespace)
+        if why is not None:
+            complete = False
+            reader.report("include-failed", fields.value_place(schema.PYTHON_FILE), f"cannot load python-file: {why}")
+    return namespace if complete else None
 
 
-def _run(path: Path, namespace: dict[str, object]) -> str | None:
+def _run(folder: Path, name: str, namespace: dict[str, object]) -> str | None:
     """Execute one file; None if all went well, else what went wrong and where."""
+    path = folder / name
     try:
+        path = folder / Path(name).expanduser()  # an absolute path stays as it is
         source = path.read_bytes()
     except OSError as problem:
         return f"{problem.strerror or problem} ({path})"
+    except (ValueError, RuntimeError) as problem:  # no such text can be a path; no such user has a home
+        return f"{problem} ({path})"
     try:
         code = compile(source, str(path), "exec")
     except SyntaxError as problem:
         return _described(f"{type(problem).__name__}: {problem.msg}", path, problem.lineno, source)
-    except ValueError as problem:
-        return f"{problem} ({path})"
+    except (ValueError, RecursionError, MemoryError) as problem:  # too deep for the compiler
+        return f"{error_text(problem)} ({path})"
     return _execute(code, path, namespace, source)
 
 
@@ -75,7 +85,7 @@ def _execute(code: CodeType, path: Path, namespace: dict[str, object], source: b
     except (Exception, SystemExit) as problem:  # noqa: BLE001  # it may raise whatever it likes
         frames = [each for each in traceback.extract_tb(problem.__traceback__) if each.filename == str(path)]
         line = frames[-1].lineno if frames else None
-        return _described(f"{type(problem).__name__}: {problem}", path, line, source)
+        return _described(error_text(problem), path, line, source)
     return None
 
 
@@ -87,8 +97,13 @@ def _described(reason: str, path: Path, line: int | None, source: bytes) -> str:
     return f"{reason} ({where})" + (PYTHON_2_ADVICE if old else "")
 
 
-def resolve_functions(reader: Reader, rules: JobRules, namespace: dict[str, object]) -> Functions:
-    """The functions that jobs name; a name that stands for no function is a problem at the name."""
+def resolve_functions(reader: Reader, rules: JobRules, namespace: dict[str, object] | None) -> Functions:
+    """The functions that jobs name; a name that stands for no function is a problem at the name.
+
+    Nothing can be said of them where an include failed (``namespace`` None).
+    """
+    if namespace is None:
+        return Functions()
     found: dict[str, Function] = {}
     for rule in rules.rules:
         name = rule.fields[schema.FUNCTION]
@@ -99,7 +114,7 @@ def resolve_functions(reader: Reader, rules: JobRules, namespace: dict[str, obje
             found[name] = value
             continue
         place = rule.fields.value_place(schema.FUNCTION)
-        if value:
+        if name in namespace:
             text = f'parameter-function "{name}" is not a function: it is of type {type(value).__name__}'
         else:
             callables = [each for each, one in namespace.items() if callable(one) and not each.startswith("__")]

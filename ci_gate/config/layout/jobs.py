@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from yaml.nodes import Node, ScalarNode, SequenceNode
@@ -63,7 +63,7 @@ class JobRules:
         self._order = {id(rule): index for index, rule in enumerate(self.rules)}
         self._patterns = [rule for rule in self.rules if rule.expression is not None]
         self._matcher = NameMatcher([rule.expression for rule in self._patterns if rule.expression])
-        self._combined: dict[tuple[int, ...], Job] = {}
+        self._combined: dict[tuple[int, ...], dict[str, Any]] = {}
 
     def job(self, name: str) -> Job:
         """The job with everything that its entry and the patterns that reach it say."""
@@ -71,10 +71,10 @@ class JobRules:
         for rule in rules:
             rule.used = True
         key = tuple(id(rule) for rule in rules)
-        known = self._combined.get(key)
-        if known is None:
-            known = self._combined[key] = self._combine(rules)
-        return replace(known, name=name)
+        attributes = self._combined.get(key)
+        if attributes is None:
+            attributes = self._combined[key] = self._combine(rules)
+        return Job(name=name, **attributes)
 
     def _reaching(self, name: str) -> list[Rule]:
         """An entry of its own takes the patterns above it; a job without one takes all."""
@@ -84,7 +84,8 @@ class JobRules:
             return patterns
         return [rule for rule in patterns if self._order[id(rule)] < self._order[id(exact)]] + [exact]
 
-    def _combine(self, rules: Iterable[Rule]) -> Job:
+    def _combine(self, rules: Iterable[Rule]) -> dict[str, Any]:
+        """The attributes of a job that these rules reach, in order."""
         values: dict[str, Any] = {}
         tags: frozenset[str] = frozenset()
         swift: dict[str, Swift] = {}
@@ -98,7 +99,7 @@ class JobRules:
                     text = "hold-following-changes has no effect: a pattern has set it, and nothing can unset it"
                     self._reader.report("no-effect", rule.fields.key_place(schema.HOLD), text)
                 hold = hold or rule.fields[schema.HOLD]
-        return Job(name="", hold_following_changes=hold, tags=tags, swift=tuple(swift.values()), **values)
+        return values | {"hold_following_changes": hold, "tags": tags, "swift": tuple(swift.values())}
 
     def check(self, used_jobs: Iterable[str]) -> None:
         """What can be said only when all projects are read."""

@@ -28,10 +28,10 @@ from ci_gate.config.layout.jobs import JobRules
 from ci_gate.config.layout.pipelines import read_pipelines
 from ci_gate.config.layout.projects import ProjectReader, Projects
 from ci_gate.config.layout.queues import NOOP, QueueBuilder
-from ci_gate.config.layout.reader import Reader
+from ci_gate.config.layout.reader import Reader, one_line
 from ci_gate.config.layout.templates import read_templates
 from ci_gate.config.problems import Level, Problem, RefusedError, has_errors
-from ci_gate.model.layout import Layout
+from ci_gate.model.layout import Job, Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def load_layout(
         reason = problem.strerror or str(problem)
         raise RefusedError([Problem(file, 0, 0, Level.ERROR, f"cannot read the layout: {reason}")]) from problem
     except YamlError as problem:
-        place, text = problem.place, f"not valid YAML: {problem.reason}"
+        place, text = problem.place, f"not valid YAML: {one_line(problem.reason)}"
         raise RefusedError([Problem(file, place.line, place.column, Level.ERROR, text, "yaml")]) from problem
     for each in duplicates:
         text = f'key "{each.name}" is given twice; the value on line {each.first.line} is ignored'
@@ -106,6 +106,7 @@ def _load(
     rules.check(jobs)
     jobs |= {name: rules.job(name) for name in rules.exact if name not in jobs}
     queues = QueueBuilder(reader, rules, jobs, noop_joins).build(pipelines, projects.by_name)
+    _note_conditional_parents(reader, projects, jobs)
     if available_jobs is not None:
         _check_available(reader, rules, projects, available_jobs)
     return Layout(pipelines, jobs, projects.by_name, queues), functions
@@ -113,6 +114,16 @@ def _load(
 
 def _section(top: Fields, key: Key[Node | None]) -> tuple[Node | None, Place]:
     return top.value(key), top.key_place(key) if key.name in top.entries else START
+
+
+def _note_conditional_parents(reader: Reader, projects: Projects, jobs: Mapping[str, Job]) -> None:
+    for name, node in projects.parents.items():
+        job = jobs[name]
+        conditions = {"branch": job.branches, "files": job.files, "skip-if": job.skip_if}
+        asked = ", ".join(key for key, condition in conditions.items() if condition)
+        if asked:
+            text = f'job "{name}" runs for some changes only ({asked}); for others, those below it do not run either'
+            reader.report("conditional-parent", place_of(node), text)
 
 
 def _check_available(reader: Reader, rules: JobRules, projects: Projects, available: Collection[str]) -> None:

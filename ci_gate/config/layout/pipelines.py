@@ -15,7 +15,7 @@ from ci_gate.config.layout.reporters import read_reporters
 from ci_gate.config.layout.triggers import read_triggers
 from ci_gate.config.layout.votes import read_vote_requirements
 from ci_gate.model.build import Precedence
-from ci_gate.model.layout import DEPENDENT, INDEPENDENT, Pipeline, Priority, Requirements, Window
+from ci_gate.model.layout import DEPENDENT, Pipeline, Priority, Requirements, Window
 
 
 def read_pipelines(reader: Reader, node: Node | None, key_place: Place) -> tuple[Pipeline, ...]:
@@ -88,7 +88,7 @@ def _check_effects(reader: Reader, fields: Fields, manager: str) -> None:
         reader.report(
             "no-effect", fields.key_place(key), f"{text}{fields[schema.WINDOW]}, so the first failure enlarges it"
         )
-    if manager == INDEPENDENT:
+    if manager != DEPENDENT:
         for each in schema.WINDOW_KEYS:
             if each in fields:
                 reader.report(

@@ -12,7 +12,7 @@ from ci_gate.config.layout import schema
 from ci_gate.config.layout.fields import Fields, read_fields, title
 from ci_gate.config.layout.names import Names, report_job_name, why_no_job_name
 from ci_gate.config.layout.reader import Reader
-from ci_gate.config.layout.templates import Template, expand, read_calls, report_unknown_pipeline
+from ci_gate.config.layout.templates import Template, check_pipeline, expand, read_calls
 from ci_gate.config.layout.trees import Leaf, as_nodes, joined, read_tree, walk
 from ci_gate.model.layout import Project
 from ci_gate.model.merge import MergeMode
@@ -20,10 +20,11 @@ from ci_gate.model.merge import MergeMode
 
 @dataclass(slots=True)
 class Projects:
-    """All projects. ``first_named``: where each job is first named."""
+    """All projects. ``first_named``: where each job is first named; ``parents``: those that have jobs below them."""
 
     by_name: dict[str, Project] = field(default_factory=dict)
     first_named: dict[str, ScalarNode] = field(default_factory=dict)
+    parents: dict[str, ScalarNode] = field(default_factory=dict)
 
 
 class ProjectReader:
@@ -54,8 +55,7 @@ class ProjectReader:
             for pipeline, tree in expand(self._reader, call, name).items():
                 parts.setdefault(pipeline, []).extend(tree)
         for key, entry in fields.others.items():
-            if key not in self._pipelines:
-                report_unknown_pipeline(self._reader, key, entry.key, what, self._pipelines)
+            check_pipeline(self._reader, key, entry.key, what, self._pipelines)
             tree = read_tree(self._reader, key, entry.value, place_of(entry.key))
             parts.setdefault(key, []).extend(self._valid(tree))
         trees = {}
@@ -80,6 +80,8 @@ class ProjectReader:
         met = set()
         for leaf in walk(tree):
             self.found.first_named.setdefault(leaf.name, leaf.node)
+            if leaf.children:
+                self.found.parents.setdefault(leaf.name, leaf.node)
             if leaf.name in met:
                 text = f'job "{leaf.name}" is in the tree of {what} more than once; it runs once'
                 self._reader.report("repeated-job", place_of(leaf.node), text, about=leaf.name)

@@ -44,7 +44,7 @@ class QueueBuilder:
     def _name(self, pipeline: str, used: set[str]) -> str | None:
         """The one queue name among the jobs of a queue; two different ones are a problem at the later."""
         named = {name: queue for name in used if (queue := self.jobs[name].queue_name)}
-        in_file = sorted(named, key=lambda name: self._place(name).line)
+        in_file = sorted(named, key=self._place)
         for name in in_file[1:]:
             first = in_file[0]
             if named[name] != named[first]:

@@ -51,7 +51,7 @@ class Reader:
         """
         level = level or (Level.WARNING if code in WARNINGS else Level.NOTE if code in NOTES else Level.ERROR)
         key = (place, code, text if about is None else about)
-        self._problems.setdefault(key, Problem(self._file, place.line, place.column, level, text, code))
+        self._problems.setdefault(key, Problem(self._file, place.line, place.column, level, one_line(text), code))
 
     @property
     def problems(self) -> list[Problem]:
@@ -149,6 +149,13 @@ def described(node: Node) -> str:
             return f"the number {node.value}"
         case _:
             return f'the string "{shortened(node.value)}"'
+
+
+def one_line(text: str) -> str:
+    """What a file or an exception says, fit for a line on a terminal: control and invisible characters escaped."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def shortened(text: str) -> str:

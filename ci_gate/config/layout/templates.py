@@ -7,17 +7,18 @@ import string
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from yaml.nodes import MappingNode, Node
+from yaml.nodes import MappingNode, Node, ScalarNode
 
 from ci_gate.config.document import Place, place_of
 from ci_gate.config.layout import schema
 from ci_gate.config.layout.fields import Fields, read_fields, report_unknown_key
 from ci_gate.config.layout.names import Names, report_job_name, why_no_job_name
-from ci_gate.config.layout.reader import Reader, shortened
-from ci_gate.config.layout.trees import Leaf, read_tree, walk
+from ci_gate.config.layout.reader import Reader, is_bare, shortened
+from ci_gate.config.layout.trees import Leaf, read_tree
 from ci_gate.config.nearest import nearest
 
-PARAMETER = re.compile(r"[^\W\d]\w*")
+PARAMETER = re.compile(r"(?![0-9]+$)[^.\[]+")
+"""What a field may hold that is neither a position nor asks for a part of the value."""
 WIDEST_FIELD = 3  # digits of a width
 SHORT_NAME = "name"
 
@@ -71,29 +72,38 @@ def _template(reader: Reader, fields: Fields, name: str, pipelines: list[str]) -
         if key in schema.RESERVED_PIPELINE_NAMES:
             report_unknown_key(reader, entry.key, key, schema.PROJECT_TEMPLATE, what)
             continue
-        if key not in pipelines:
-            report_unknown_pipeline(reader, key, entry.key, what, pipelines)
-        trees[key] = read_tree(reader, key, entry.value, place_of(entry.key))
-        for leaf in walk(trees[key]):
-            parameters |= _checked_parameters(reader, leaf)
+        check_pipeline(reader, key, entry.key, what, pipelines)
+        tree = read_tree(reader, key, entry.value, place_of(entry.key))
+        trees[key] = _template_strings(reader, tree, parameters)
     return Template(name, trees, frozenset(parameters - {SHORT_NAME}))
 
 
-def report_unknown_pipeline(reader: Reader, name: str, key: Node, what: str, pipelines: list[str]) -> None:
+def check_pipeline(reader: Reader, name: str, key: ScalarNode, what: str, pipelines: list[str]) -> None:
+    """Report a key that should name a pipeline and does not."""
+    if is_bare(key):
+        reader.mistyped("the name of a pipeline", "a string", key)
+        return
+    if name in pipelines:
+        return
     meant = nearest(name, pipelines)
     hint = f'did you mean "{meant}"? ' if meant else ""
     text = f'unknown pipeline "{shortened(name)}" in {what}; {hint}defined pipelines: {", ".join(pipelines) or "none"}'
     reader.report("unknown-pipeline", place_of(key), text, about=name)
 
 
-def _checked_parameters(reader: Reader, leaf: Leaf) -> set[str]:
-    """The parameters of one string; a broken one is reported."""
-    try:
-        return parameters_of(leaf.name)
-    except BadFormatError as problem:
-        text = f'"{shortened(leaf.name)}": not a valid template string: {problem}'
-        reader.report("bad-format", place_of(leaf.node), text)
-        return set()
+def _template_strings(reader: Reader, leaves: Iterable[Leaf], parameters: set[str]) -> tuple[Leaf, ...]:
+    """Adds the parameters that the names use; a broken one is reported and left out."""
+    found = []
+    for leaf in leaves:
+        children = _template_strings(reader, leaf.children, parameters)
+        try:
+            parameters |= parameters_of(leaf.name)
+        except BadFormatError as problem:
+            text = f'"{shortened(leaf.name)}": not a valid template string: {problem}'
+            reader.report("bad-format", place_of(leaf.node), text)
+        else:
+            found.append(Leaf(leaf.name, leaf.node, children))
+    return tuple(found)
 
 
 def parameters_of(text: str) -> set[str]:
@@ -112,7 +122,7 @@ def parameters_of(text: str) -> set[str]:
             found.add(field)
             found |= parameters_of(spec or "")
         text.format_map(dict.fromkeys(found, "x"))
-    except (ValueError, LookupError) as problem:
+    except (ValueError, LookupError, RecursionError) as problem:
         raise BadFormatError(str(problem)) from problem
     return found
 
@@ -181,15 +191,24 @@ def _expanded(reader: Reader, call: Call, leaves: Iterable[Leaf], values: Mappin
     for leaf in leaves:
         name = leaf.name
         if "{" in name or "}" in name:
-            try:
-                name = name.format_map(values)
-            except (ValueError, LookupError):
-                continue  # reported with the template
+            formatted = _formatted(reader, call, leaf, values)
+            if formatted is None:
+                continue
+            name = formatted
         if why_no_job_name(name) is not None or name.startswith("^"):
             report_job_name(reader, name, _culprit(call, leaf))
             continue
         found.append(Leaf(name, leaf.node, _expanded(reader, call, leaf.children, values)))
     return tuple(found)
+
+
+def _formatted(reader: Reader, call: Call, leaf: Leaf, values: Mapping[str, str]) -> str | None:
+    try:
+        return leaf.name.format_map(values)
+    except ValueError as problem:  # parameters within a field's format
+        text = f'"{shortened(leaf.name)}": not a valid template string with these parameters: {problem}'
+        reader.report("bad-format", call.name_place, text)
+        return None
 
 
 def _culprit(call: Call, leaf: Leaf) -> Place:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ci_gate.config.layout.reader import shortened
+
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-PART = re.compile(r"(?P<all>\*)(/(?P<step>\d+))?|(?P<first>\w+)(-(?P<last>\w+)(/(?P<range_step>\d+))?)?")
+PART = re.compile(
+    r"(?P<all>\*)(/(?P<step>\d{1,4}))?|(?P<first>\w{1,4})(-(?P<last>\w{1,4})(/(?P<range_step>\d{1,4}))?)?", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ def _check_part(field: Field, part: str) -> None:
         return
     found = PART.fullmatch(part)
     if found is None:
-        raise BadTimeError(f'has "{part}" as {field.name}')
+        raise BadTimeError(f'has "{shortened(part)}" as {field.name}')
     step = found["step"] or found["range_step"]
     if step is not None and int(step) < 1:
         raise BadTimeError(f'has a step of 0 in "{part}" as {field.name}')
@@ -67,9 +71,9 @@ def _check_part(field: Field, part: str) -> None:
 def _number(field: Field, text: str, part: str) -> int:
     if text.lower() in field.names:
         return field.names.index(text.lower()) + field.lowest
-    if not text.isascii() or not text.isdigit():
+    if not text.isdigit():
         raise BadTimeError(f'has "{part}" as {field.name}')
-    if not field.lowest <= int(text[:9]) <= field.highest:
+    if not field.lowest <= int(text) <= field.highest:
         monday = "; 0 is Monday and 6 is Sunday" if field.name == "weekday" else ""
         raise BadTimeError(f'has "{part}" as {field.name}, which goes from {field.lowest} to {field.highest}{monday}')
     return int(text)

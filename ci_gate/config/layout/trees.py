@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -60,8 +60,10 @@ def _parents(reader: Reader, node: MappingNode) -> Iterator[Leaf]:
         yield Leaf(name, entry.key, read_tree(reader, name, entry.value, place_of(entry.key)))
 
 
-def joined(leaves: Iterable[Leaf]) -> tuple[Leaf, ...]:
+def joined(leaves: Collection[Leaf]) -> tuple[Leaf, ...]:
     """Equal jobs of one level are one job, at the first place; their children are joined in order."""
+    if not leaves:  # as below most jobs
+        return ()
     first: dict[str, Leaf] = {}
     children: dict[str, list[Leaf]] = {}
     for leaf in leaves:
@@ -77,5 +79,5 @@ def walk(leaves: Iterable[Leaf]) -> Iterator[Leaf]:
         yield from walk(leaf.children)
 
 
-def as_nodes(leaves: Iterable[Leaf]) -> tuple[JobNode, ...]:
-    return tuple(JobNode(leaf.name, as_nodes(leaf.children)) for leaf in leaves)
+def as_nodes(leaves: Collection[Leaf]) -> tuple[JobNode, ...]:
+    return () if not leaves else tuple(JobNode(leaf.name, as_nodes(leaf.children)) for leaf in leaves)

@@ -10,7 +10,7 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 from ci_gate.config.document import Entry, Place, place_of
 from ci_gate.config.layout import schema
 from ci_gate.config.layout.fields import Fields, Key, Table, read_fields
-from ci_gate.config.layout.reader import Reader
+from ci_gate.config.layout.reader import Reader, shortened
 from ci_gate.config.layout.timespec import MONTH, BadTimeError, check_timespec
 from ci_gate.config.layout.votes import read_event_votes, read_vote_requirements
 from ci_gate.config.nearest import nearest
@@ -69,10 +69,10 @@ def _gerrit_filter(reader: Reader, fields: Fields, trigger: str) -> EventFilter:
     if schema.EVENT in fields and not types:
         place = fields.value_place(schema.EVENT)
         reader.report("bad-value", place, f"event: nothing is named; allowed: {', '.join(schema.CLASSIC_EVENTS)}")
-    if schema.REF in fields and types and "ref-updated" not in types:
+    if fields[schema.REF] and types and "ref-updated" not in types:
         place = fields.key_place(schema.REF)
         reader.report("ref-without-ref-event", place, "ref can only be used with the event ref-updated")
-    if schema.BRANCH in fields and types == ("ref-updated",):
+    if fields[schema.BRANCH] and set(types) == {"ref-updated"}:
         place = fields.key_place(schema.BRANCH)
         text = "branch has no effect: ref-updated has no branch, so this filter never matches; use ref"
         reader.report("no-effect", place, text)
@@ -100,7 +100,7 @@ def _timer_filter(reader: Reader, fields: Fields, trigger: str) -> EventFilter:
         try:
             parts = check_timespec(text)
         except BadTimeError as problem:
-            reader.report("bad-timer", place, f'time: "{text}" {problem}; {form}')
+            reader.report("bad-timer", place, f'time: "{shortened(text)}" {problem}; {form}')
         else:
             if parts[MONTH] != "*":
                 reader.report(
@@ -115,7 +115,7 @@ def _zuul_filter(pipelines: Collection[str], reader: Reader, fields: Fields, tri
         if not any(expression.match(name) for name in pipelines):
             text = f'no pipeline matches "{expression.source}"; pipelines: {", ".join(pipelines)}'
             reader.report("no-effect", fields.key_place(schema.ZUUL_PIPELINE), f"pipeline has no effect: {text}")
-    if schema.ZUUL_PIPELINE in fields and types == ("project-change-merged",):
+    if fields[schema.ZUUL_PIPELINE] and set(types) == {"project-change-merged"}:
         text = "pipeline: not allowed with project-change-merged; allowed: with parent-change-enqueued"
         reader.report("bad-value", fields.key_place(schema.ZUUL_PIPELINE), text)
     return EventFilter(

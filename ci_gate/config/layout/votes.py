@@ -100,14 +100,14 @@ def _seconds(reader: Reader, fields: Fields, key: Key[Node | None]) -> float | N
 
 
 def _labels(reader: Reader, fields: Fields) -> tuple[tuple[str, frozenset[int]], ...]:
-    labels: dict[str, frozenset[int]] = {}
+    labels: list[tuple[str, frozenset[int]]] = []
     for name, entry in fields.others.items():
         values = _allowed_values(reader, name, entry)
-        if labels:
+        if any(label != normal_label(name) for label, _ in labels):
             text = f"{name} has no effect: one vote cannot be on two labels; give each label an entry of its own"
             reader.report("no-effect", place_of(entry.key), text)
-        labels[normal_label(name)] = values
-    return tuple(labels.items())
+        labels.append((normal_label(name), values))
+    return tuple(labels)
 
 
 def _allowed_values(reader: Reader, name: str, entry: Entry) -> frozenset[int]:
