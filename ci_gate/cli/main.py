@@ -12,6 +12,7 @@ from ci_gate import __version__
 COMMANDS = {
     "serve": "run the service",
     "validate": "check a layout (and a configuration file)",
+    "reload": "let the running service read its layout again",
     "layout": "answer what a layout decides: jobs, events, queues",
     "demo": "show the main job on a simulated Gerrit and Jenkins",
 }

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci_gate.cli.formats import FORMATS
 from ci_gate.cli.problems import print_problems
-from ci_gate.config.layout import LoadedLayout, load_layout
+from ci_gate.config.layout import JobList, LoadedLayout, load_layout
 from ci_gate.config.problems import Level, Problem, RefusedError
 
 if TYPE_CHECKING:
@@ -24,6 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("layout", nargs="?", metavar="LAYOUT", help="the layout; else the one of the configuration")
     parser.add_argument("--config", "-c", metavar="FILE", help="the configuration file that names the connections")
     parser.add_argument("--jobs", metavar="FILE", help="the jobs that there are, one name a line")
+    parser.add_argument(
+        "--gearman",
+        nargs="?",
+        const="",
+        metavar="HOST:PORT",
+        help="check that workers of this Gearman server offer every job (default: the configuration's, else 127.0.0.1)",
+    )
     parser.add_argument("--base", metavar="FILE", help="the layout before the edit: show what the edit changes")
     parser.add_argument("--strict", action="store_true", help="warnings count as errors")
     parser.add_argument("--notes", action="store_true", help="show notes too")
@@ -32,8 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     try:
-        available = _available_jobs(arguments.jobs)
-        found = check(arguments.layout, arguments.config, available)
+        found = check(arguments.layout, arguments.config, list(_job_lists(arguments)))
         edit = _edit(arguments, found)
     except UsageError as problem:
         print(f"ci-gate validate: {problem}", file=sys.stderr)
@@ -51,6 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     return PROBLEMS if refused else DONE
 
 
+def _reads_settings(arguments: argparse.Namespace) -> bool:
+    return arguments.config is not None or arguments.layout is None
+
+
 class UsageError(Exception):
     """The command was called in a way that cannot work; the text says how it can."""
 
@@ -64,7 +74,7 @@ class Found:
     problems: list[Problem] = field(default_factory=list)
 
 
-def check(layout: str | None, config: str | None, available: frozenset[str] | None) -> Found:
+def check(layout: str | None, config: str | None, available: Collection[JobList] = ()) -> Found:
     """Read the configuration, if there is one to read, and the layout against it."""
     found = Found(layout or "")
     connections, noop_joins = None, False
@@ -96,7 +106,7 @@ def _edit(arguments: argparse.Namespace, found: Found) -> Edit | None:
     """What changes from ``--base`` to the layout that was checked. Raises UsageError if the base does not load."""
     if arguments.base is None or found.loaded is None:
         return None
-    base = check(arguments.base, arguments.config, None)
+    base = check(arguments.base, arguments.config)
     if base.loaded is None:
         raise UsageError(f"{arguments.base} has errors of its own: {base.problems[0]}")
     # What an edit takes is the most of the service: a plain check need not wait for it.
@@ -105,14 +115,21 @@ def _edit(arguments: argparse.Namespace, found: Found) -> Edit | None:
     return Edit(base.loaded.layout, found.loaded.layout)
 
 
-def _available_jobs(path: str | None) -> frozenset[str] | None:
-    if path is None:
-        return None
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UsageError(f"cannot read the list of jobs: {problem}") from problem
-    return frozenset(line.strip() for line in text.splitlines() if line.strip())
+def _job_lists(arguments: argparse.Namespace) -> Iterator[JobList]:
+    """Raises UsageError."""
+    if arguments.jobs is not None:
+        try:
+            text = Path(arguments.jobs).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as problem:
+            raise UsageError(f"cannot read the list of jobs: {problem}") from problem
+        yield JobList(frozenset(line.strip() for line in text.splitlines() if line.strip()))
+    if arguments.gearman is not None:
+        from ci_gate.cli.offered import OfferedError, offered_jobs  # noqa: PLC0415  # takes gear, which few checks need
+
+        try:
+            yield offered_jobs(arguments.gearman, arguments.config, configured=_reads_settings(arguments))
+        except OfferedError as problem:
+            raise UsageError(str(problem)) from problem
 
 
 def _conclusion(found: Found, shown: Iterable[Problem], *, refused: bool) -> str:

@@ -1,6 +1,7 @@
 """One ordered inbox for everything that the world tells (scheduler.md 2).
 
-Results go before events: they can stop work, events create it. Used on the loop's thread only.
+Operators' commands go first. Results go before events: they can stop work, events create it. Used on the loop's
+thread only.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from ci_gate.scheduler.inputs import EventReceived, Input
+from ci_gate.scheduler.inputs import Command, EventReceived, Input
 
 Stamped = Callable[[float], Input]
 
@@ -21,6 +22,7 @@ class Inbox:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._last = 0.0
+        self._commands: deque[Input] = deque()
         self._results: deque[Input] = deque()
         self._events: deque[Input] = deque()
         self._filled = asyncio.Event()
@@ -32,15 +34,24 @@ class Inbox:
 
     def put(self, stamped: Stamped) -> None:
         message = stamped(self.now())
-        (self._events if isinstance(message, EventReceived) else self._results).append(message)
+        self._lane(message).append(message)
         self._filled.set()
+
+    def _lane(self, message: Input) -> deque[Input]:
+        match message:
+            case Command():
+                return self._commands
+            case EventReceived():
+                return self._events
+            case _:
+                return self._results
 
     async def take(self) -> Input:
         """The next input; waits for one."""
-        while not (self._results or self._events):
+        while not (waiting := self._commands or self._results or self._events):
             self._filled.clear()
             await self._filled.wait()
-        return self._results.popleft() if self._results else self._events.popleft()
+        return waiting.popleft()
 
     @property
     def waiting_results(self) -> int:

@@ -14,6 +14,7 @@ import structlog
 
 from ci_gate.config.settings import SmtpSettings
 from ci_gate.daemon.builds import Builds
+from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.waits import Waits
 from ci_gate.gearman.launcher import GearmanLauncher
@@ -25,6 +26,7 @@ from ci_gate.merger.interface import Merger
 from ci_gate.model.merge import MergeAnswer, MergeOutcome, MergeRequest, UpdateRequest
 from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report, Review
 from ci_gate.scheduler.effects import (
+    AnswerCommand,
     CancelBuild,
     Effect,
     LaunchBuild,
@@ -66,6 +68,7 @@ class Outbox:
         launcher: GearmanLauncher,
         builds: Builds,
         estimates: Estimates,
+        commands: CommandDesk,
     ) -> None:
         self._inbox = inbox
         self._waits = waits
@@ -75,6 +78,7 @@ class Outbox:
         self._launcher = launcher
         self._builds = builds
         self._estimates = estimates
+        self._commands = commands
         self._calls: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
 
@@ -109,6 +113,8 @@ class Outbox:
                 self._set_timer(effect)
             case RecordRunTime():
                 self._start(self._record_run_time(effect))
+            case AnswerCommand():
+                self._commands.answer(effect)
             case _:
                 assert_never(effect)
 

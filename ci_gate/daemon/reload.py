@@ -1,5 +1,6 @@
-"""SIGHUP: read the files again, and hand a good layout to the scheduler as one input (ci-conf.md 1, scheduler.md 16).
+"""Reading the files again, and handing a good layout to the scheduler as one input (ci-conf.md 1, scheduler.md 16).
 
+By SIGHUP and by ``ci-gate reload``, which can also go back to the layout that was in force before.
 Everything is read and checked beside the loop. Whatever is wrong leaves the running layout in force, and is told in
 the log and on the status page until a reload succeeds. Connections, ports and the like are those of the start.
 """
@@ -16,11 +17,12 @@ from ci_gate.config.layout import LoadedLayout, load_layout
 from ci_gate.config.problems import Level, RefusedError
 from ci_gate.config.read_settings import read_settings
 from ci_gate.config.settings import Settings
+from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.functions import FunctionOracle
-from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.logs import LogConfigError, set_up_logging
 from ci_gate.daemon.operations import Observer
 from ci_gate.daemon.refusals import not_yet
+from ci_gate.model.operations import CommandAnswer
 from ci_gate.scheduler.inputs import LayoutReplaced
 
 log = structlog.stdlib.get_logger("zuul.Server")
@@ -40,25 +42,43 @@ class Refusal:
 class Reloader:
     """``layout`` is the one given on the command line: it stays whatever the configuration says."""
 
-    def __init__(self, settings: Settings, layout: Path | None, inbox: Inbox, observer: Observer) -> None:
+    def __init__(
+        self, settings: Settings, loaded: LoadedLayout, layout: Path | None, commands: CommandDesk, observer: Observer
+    ) -> None:
         self._settings = settings
         self._layout = layout
-        self._inbox = inbox
+        self._commands = commands
         self._observer = observer
+        self._in_force = loaded
+        self._former: LoadedLayout | None = None
         self._one_at_a_time = asyncio.Lock()
         self.refusal: Refusal | None = None
 
-    async def reload(self) -> None:
+    async def reload(self) -> CommandAnswer:
         async with self._one_at_a_time:
             log.info("reloading", config=self._settings.path)
             try:
                 loaded = await asyncio.to_thread(self._read)
             except RefusedError as refused:
-                self._refuse([str(each) for each in refused.problems if each.level is Level.ERROR])
+                return self._refuse([str(each) for each in refused.problems if each.level is Level.ERROR])
             except LogConfigError as problem:
-                self._refuse([str(problem)])
-            else:
-                self._take(loaded)
+                return self._refuse([str(problem)])
+            reasons = list(not_yet(loaded.layout))
+            if reasons:
+                return self._refuse(reasons)
+            warnings = [each for each in loaded.problems if each.level is Level.WARNING]
+            for each in warnings:
+                log.warning(each.text, at=each.location)
+            answer = await self._take(loaded)
+            return replace(answer, lines=(*map(str, warnings), *answer.lines))
+
+    async def go_back(self) -> CommandAnswer:
+        """The layout before takes over again, as it was then; the one that leaves is what the next would return to."""
+        async with self._one_at_a_time:
+            if self._former is None:
+                return CommandAnswer(done=False, lines=("no other layout was in force since the service started",))
+            log.info("going back to the layout before")
+            return await self._take(self._former)
 
     def _read(self) -> LoadedLayout:
         """In a thread. Raises RefusedError, LogConfigError."""
@@ -75,21 +95,19 @@ class Reloader:
         set_up_logging(settings.log_config)
         return loaded
 
-    def _take(self, loaded: LoadedLayout) -> None:
-        reasons = list(not_yet(loaded.layout))
-        if reasons:
-            self._refuse(reasons)
-            return
-        for each in loaded.problems:
-            if each.level is Level.WARNING:
-                log.warning(each.text, at=each.location)
-        self.refusal = None
+    async def _take(self, loaded: LoadedLayout) -> CommandAnswer:
         oracle = FunctionOracle(loaded.functions)
-        self._inbox.put(lambda at: LayoutReplaced(at, loaded.layout, oracle))
-        log.info("reloaded", pipelines=len(loaded.layout.pipelines), projects=len(loaded.layout.projects))
+        answer = await self._commands.carry_out(lambda at, ticket: LayoutReplaced(at, ticket, loaded.layout, oracle))
+        if answer.done:
+            self.refusal = None
+            self._former, self._in_force = self._in_force, loaded
+            layout = loaded.layout
+            log.info("reloaded", pipelines=len(layout.pipelines), projects=len(layout.projects), told=answer.lines)
+        return answer
 
-    def _refuse(self, reasons: list[str]) -> None:
+    def _refuse(self, reasons: list[str]) -> CommandAnswer:
         self.refusal = Refusal(tuple(reasons))
         for each in reasons:
             log.error("reload refused", reason=each)
         self._observer.trouble("reload", reasons[0])
+        return CommandAnswer(done=False, lines=(*reasons, "nothing was changed: the layout before is in force"))

@@ -18,7 +18,9 @@ from aiohttp import web
 
 from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.settings import Settings, SmtpSettings
+from ci_gate.daemon.admin import AdminSocket, AdminSocketError, Request
 from ci_gate.daemon.builds import Builds
+from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.decisions import log_decisions
 from ci_gate.daemon.functions import FunctionOracle
 from ci_gate.daemon.inbox import Inbox
@@ -34,6 +36,7 @@ from ci_gate.gerrit.stream import EventStream
 from ci_gate.merger.local import LocalMerger
 from ci_gate.model.event import Event
 from ci_gate.model.item import StatusView
+from ci_gate.model.operations import CommandAnswer
 from ci_gate.scheduler.identifiers import SEED_BYTES
 from ci_gate.scheduler.inputs import EventReceived
 from ci_gate.scheduler.scheduler import Scheduler
@@ -76,7 +79,8 @@ class Service:
             event_delays={each.name: each.event_delay_s for each in settings.gerrits},
         )
         self.observer = Observer(self.scheduler, self.waits, started_at=self.inbox.now())
-        self._reloader = Reloader(settings, given_layout, self.inbox, self.observer)
+        self._commands = CommandDesk(self.inbox)
+        self._reloader = Reloader(settings, loaded, given_layout, self._commands, self.observer)
         self._reload_wanted = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -91,6 +95,7 @@ class Service:
     async def run(self, started: Callable[[], None] = lambda: None) -> None:
         """Serve until ``stop``. Raises StartError if a part cannot start; ``started`` tells that all have."""
         async with AsyncExitStack() as parts:
+            await self._start_admin(parts)
             outbox = await self._start_workers(parts)
             await self._start_web(parts)
             async with asyncio.TaskGroup() as tasks:
@@ -141,6 +146,18 @@ class Service:
 
     # --- parts, in the order in which they start; they stop in reverse ---
 
+    async def _start_admin(self, parts: AsyncExitStack) -> None:
+        """First of all: what is only there if no other service works in the same folder."""
+        admin = AdminSocket(self.settings.state_dir, {"reload": self._reload_by_command})
+        try:
+            await admin.start()
+        except AdminSocketError as problem:
+            raise StartError(str(problem)) from problem
+        parts.push_async_callback(admin.stop)
+
+    async def _reload_by_command(self, request: Request) -> CommandAnswer:
+        return await (self._reloader.go_back() if request.get("previous") else self._reloader.reload())
+
     async def _start_workers(self, parts: AsyncExitStack) -> Outbox:
         settings = self.settings
         estimates = await asyncio.to_thread(FileEstimates, settings.state_dir)
@@ -174,6 +191,7 @@ class Service:
             launcher=launcher,
             builds=builds,
             estimates=estimates,
+            commands=self._commands,
         )
         parts.push_async_callback(outbox.close)
         await launcher.start()

@@ -20,6 +20,7 @@ from ci_gate.gearman.wire import GET_STATUS_UNIQUE, PRODUCT
 
 SILENCE_S = 2.0  # gear's server does not answer "version" at all
 ANSWER_S = 10.0
+STATUS_NUMBERS = 3  # jobs, running jobs, workers
 HEADER = struct.Struct("!4sII")
 
 
@@ -67,16 +68,17 @@ async def identify(server: Address, *, silence_s: float = SILENCE_S) -> tuple[Se
         return ServerKind.GEAR, ""
 
 
-async def registered_functions(server: Address) -> frozenset[str]:
-    """Every function that was ever offered to this server, also those without a worker now (4.2)."""
+async def registered_functions(server: Address) -> dict[str, int]:
+    """Every function that was ever offered to this server, and how many workers offer it now, 0 as well (4.2)."""
     async with _connection(server, ANSWER_S) as (reader, writer):
         writer.write(b"status\n")
-        names = set()
+        workers = {}
         while (line := (await reader.readline()).decode(errors="replace").rstrip("\r\n")) != ".":
-            if "\t" not in line:
+            name, *numbers = line.split("\t")
+            if len(numbers) != STATUS_NUMBERS:
                 raise InquiryError(f"status: unexpected answer {line[:80]!r}")
-            names.add(line.split("\t", 1)[0])
-        return frozenset(names)
+            workers[name] = int(numbers[-1])
+        return workers
 
 
 async def standings(server: Address, uniques: Iterable[str]) -> dict[str, Standing]:

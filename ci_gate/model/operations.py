@@ -68,6 +68,14 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandAnswer:
+    """What an operator's command came to. ``lines`` are for people: what was done, or why nothing was."""
+
+    done: bool
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BuildStatistics:
     """``waiting`` (launched, not started) and ``running`` are now; the others count since the service started.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ci_gate.model.build import BuildRequest, Precedence
 from ci_gate.model.merge import MergeRequest, UpdateRequest
+from ci_gate.model.operations import CommandAnswer
 from ci_gate.model.report import Report
 
 
@@ -81,4 +82,22 @@ class RecordRunTime:
     succeeded: bool
 
 
-Effect = QueryChange | Merge | UpdateRepository | LaunchBuild | CancelBuild | SendReport | SetTimer | RecordRunTime
+@dataclass(frozen=True, slots=True)
+class AnswerCommand:
+    """Tell the operator who waits for it what the command with this ticket came to. Nobody may wait any more."""
+
+    ticket: int
+    answer: CommandAnswer
+
+
+Effect = (
+    QueryChange
+    | Merge
+    | UpdateRepository
+    | LaunchBuild
+    | CancelBuild
+    | SendReport
+    | SetTimer
+    | RecordRunTime
+    | AnswerCommand
+)

@@ -86,12 +86,19 @@ class TimerFired:
 
 @dataclass(frozen=True, slots=True)
 class LayoutReplaced:
-    """A new layout, valid and ready, takes the place of the old one; ``oracle`` calls its functions."""
+    """A new layout, valid and ready, takes the place of the old one; ``oracle`` calls its functions.
+
+    Answered by AnswerCommand with this ``ticket``.
+    """
 
     at: float
+    ticket: int
     layout: Layout
     oracle: Oracle
 
+
+Command = LayoutReplaced
+"""What operators want: taken before anything else that waits (scheduler.md 2)."""
 
 Input = (
     EventReceived

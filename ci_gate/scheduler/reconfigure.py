@@ -6,7 +6,10 @@ still theirs survive, others are cancelled. What has no place any more leaves wi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ci_gate.model.layout import Layout
+from ci_gate.model.operations import CommandAnswer
 from ci_gate.scheduler import building, entering
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.jobs import jobs_of
@@ -14,16 +17,23 @@ from ci_gate.scheduler.state import Item, PipelineState
 from ci_gate.scheduler.step import Step
 
 
-def replace_layout(step: Step, layout: Layout) -> None:
+def replace_layout(step: Step, layout: Layout) -> CommandAnswer:
     """Failure counters start anew, disabled pipelines are enabled; then everything is looked at."""
     state = step.state
     former = list(state.pipelines.values())
+    before = _items_in(former)
     state.layout = layout
     state.last_reconfigured = step.at
     state.pipelines = {each.name: PipelineState(each) for each in layout.pipelines}
     for old in former:
         for item in [item for queue in old.queues for item in queue.items]:
             _move(step, old, item)
+    kept = _items_in(state.pipelines.values())
+    return CommandAnswer(done=True, lines=(f"the layout is in force; items kept: {kept}, removed: {before - kept}",))
+
+
+def _items_in(pipelines: Iterable[PipelineState]) -> int:
+    return sum(len(queue.items) for each in pipelines for queue in each.queues)
 
 
 def _move(step: Step, old: PipelineState, item: Item) -> None:

@@ -14,7 +14,7 @@ from ci_gate.model.layout import Layout
 from ci_gate.model.operations import UndeliveredReport
 from ci_gate.model.options import SchedulerSettings
 from ci_gate.scheduler import advance, building, intake, reconfigure, reporting
-from ci_gate.scheduler.effects import Effect
+from ci_gate.scheduler.effects import AnswerCommand, Effect
 from ci_gate.scheduler.explain import Decision, Decisions
 from ci_gate.scheduler.identifiers import Identifiers
 from ci_gate.scheduler.inputs import (
@@ -91,7 +91,8 @@ class Scheduler:
                 self._wake(step, message.timer)
             case LayoutReplaced():
                 self._oracle = step.oracle = message.oracle
-                reconfigure.replace_layout(step, message.layout)
+                answer = reconfigure.replace_layout(step, message.layout)
+                step.emit(AnswerCommand(message.ticket, answer))
             case _:
                 assert_never(message)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ci_gate.config.layout import load_layout
+from ci_gate.config.layout import JobList, load_layout
 from ci_gate.config.problems import Level, RefusedError
 
 CASES = Path(__file__).parent / "cases"
@@ -26,7 +26,8 @@ def test_a_case_has_its_outcome(case):
 def outcome(case):
     connections = case.get("connections", USUAL_CONNECTIONS)
     try:
-        loaded = load_layout(CASES / case["file"], connections=connections, available_jobs=case.get("available_jobs"))
+        lists = [JobList(case["available_jobs"])] if "available_jobs" in case else []
+        loaded = load_layout(CASES / case["file"], connections=connections, available_jobs=lists)
     except RefusedError as refused:
         return None, refused.problems
     return loaded.layout, loaded.problems

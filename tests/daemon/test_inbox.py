@@ -6,7 +6,8 @@ import asyncio
 
 from ci_gate.daemon.inbox import Inbox
 from ci_gate.model.event import Event
-from ci_gate.scheduler.inputs import EventReceived, TimerFired
+from ci_gate.model.layout import Layout
+from ci_gate.scheduler.inputs import EventReceived, LayoutReplaced, TimerFired
 
 
 async def test_results_are_taken_before_events_and_each_kind_in_order_of_arrival():
@@ -34,3 +35,11 @@ async def test_take_waits_for_the_next_input():
     assert not taking.done()
     inbox.put(lambda at: TimerFired(at, "t"))
     assert (await asyncio.wait_for(taking, 5)).timer == "t"
+
+
+async def test_what_operators_want_goes_before_all_that_waits():
+    inbox = Inbox()
+    inbox.put(lambda at: EventReceived(at, Event("one", "gerrit")))
+    inbox.put(lambda at: TimerFired(at, "two"))
+    inbox.put(lambda at: LayoutReplaced(at, 1, Layout(), None))
+    assert isinstance(await inbox.take(), LayoutReplaced)

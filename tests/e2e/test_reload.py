@@ -1,9 +1,12 @@
-"""SIGHUP: a good layout takes over while builds run, a broken one leaves everything as it was."""
+"""SIGHUP and ``ci-gate reload``: a good layout takes over beside builds, a broken one leaves all as it was."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import sys
+from asyncio.subprocess import PIPE
 
 import pytest
 from e2e_site import JOB, when
@@ -51,6 +54,48 @@ async def test_a_broken_layout_stays_outside_and_is_told_of_until_it_is_mended(s
     hang_up(site)
     await when(lambda: "message" not in site.status(), "the message to go")
     await when(lambda: site.status()["last_reconfigured"] > before, "the new layout to be in force")
+
+
+async def command(site, *arguments: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "ci_gate", "reload", "-c", str(site.world.config), *arguments, stdout=PIPE, stderr=PIPE
+    )
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_the_command_waits_until_the_layout_is_in_force_and_leads_back(site):
+    assert await command(site, "--previous") == (1, "", "no other layout was in force since the service started\n")
+    site.jenkins.add_job("gate-more")
+    site.jenkins.hold(JOB)
+    change = site.upload()
+    await site.jenkins.running(JOB)
+    rewrite(site, f"      - {JOB}\n", f"      - {JOB}\n      - gate-more\n")
+    assert await command(site) == (0, "the layout is in force; items kept: 1, removed: 0\n", "")
+    await when(lambda: len(site.builds(change.number)) == 2, "the build of the new job")
+    assert (await command(site, "--previous"))[0] == 0
+    site.jenkins.release(JOB)
+    await site.vote(change.number, +1)
+    (report,) = await site.reports(change.number, 1)
+    assert "gate-more" not in report
+
+
+async def test_the_command_tells_every_reason_of_a_refusal(site):
+    rewrite(site, "event: patchset-created", "event: patchset-made")
+    status, out, err = await command(site)
+    assert (status, out) == (1, "")
+    assert "layout.yaml:" in err
+    assert "patchset-made" in err
+    assert err.endswith("nothing was changed: the layout before is in force\n")
+
+
+async def test_a_second_service_in_the_same_folder_is_refused(site):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "ci_gate", "serve", "-c", str(site.world.config), stdout=PIPE, stderr=PIPE
+    )
+    _, err = await process.communicate()
+    assert process.returncode == 1
+    assert "another ci-gate serve works with state_dir" in err.decode()
 
 
 async def test_new_functions_come_with_the_layout(site):

@@ -13,7 +13,7 @@ from ci_gate.scheduler.inputs import LayoutReplaced
 
 
 def reload(world, new):
-    return world.step(LayoutReplaced(world.at, new, NoFunctions()))
+    return world.step(LayoutReplaced(world.at, 1, new, NoFunctions()))
 
 
 def with_jobs(*jobs, **options):

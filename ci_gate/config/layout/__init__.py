@@ -6,6 +6,6 @@ one part of the language (``spec/layout.md``) and report to the ``Reader`` what 
 
 from __future__ import annotations
 
-from ci_gate.config.layout.load import LoadedLayout, load_layout
+from ci_gate.config.layout.load import JobList, LoadedLayout, load_layout
 
-__all__ = ["LoadedLayout", "load_layout"]
+__all__ = ["JobList", "LoadedLayout", "load_layout"]

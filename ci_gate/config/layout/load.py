@@ -35,6 +35,14 @@ from ci_gate.model.layout import Job, Layout
 
 
 @dataclass(frozen=True, slots=True)
+class JobList:
+    """Jobs that there are somewhere. ``lacking`` ends the sentence about one that is not: ``job "x" is …``."""
+
+    names: Collection[str]
+    lacking: str = "not in the list of available jobs"
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedLayout:
     """A layout without errors; ``problems`` are its warnings and notes, by position."""
 
@@ -48,7 +56,7 @@ def load_layout(
     *,
     connections: Mapping[str, str] | None = None,
     noop_joins_queues: bool = False,
-    available_jobs: Collection[str] | None = None,
+    available_jobs: Collection[JobList] = (),
 ) -> LoadedLayout:
     """Read, run the includes of, and resolve one layout.
 
@@ -86,7 +94,7 @@ def _read(path: Path) -> bytes:
 
 
 def _load(
-    reader: Reader, path: Path, *, noop_joins: bool, available_jobs: Collection[str] | None
+    reader: Reader, path: Path, *, noop_joins: bool, available_jobs: Collection[JobList]
 ) -> tuple[Layout, Functions] | None:
     root = reader.document.root
     if not isinstance(root, MappingNode):
@@ -107,7 +115,7 @@ def _load(
     jobs |= {name: rules.job(name) for name in rules.exact if name not in jobs}
     queues = QueueBuilder(reader, rules, jobs, noop_joins).build(pipelines, projects.by_name)
     _note_conditional_parents(reader, projects, jobs)
-    if available_jobs is not None:
+    if available_jobs:
         _check_available(reader, rules, projects, available_jobs)
     return Layout(pipelines, jobs, projects.by_name, queues), functions
 
@@ -126,10 +134,11 @@ def _note_conditional_parents(reader: Reader, projects: Projects, jobs: Mapping[
             reader.report("conditional-parent", place_of(node), text)
 
 
-def _check_available(reader: Reader, rules: JobRules, projects: Projects, available: Collection[str]) -> None:
-    """Every job that a project or an entry names must be in the list."""
+def _check_available(reader: Reader, rules: JobRules, projects: Projects, lists: Collection[JobList]) -> None:
+    """Every job that a project or an entry names must be in each list."""
     places = {name: rule.place for name, rule in rules.exact.items()}
     places |= {name: place_of(node) for name, node in projects.first_named.items()}
     for name, place in places.items():
-        if name not in available and name != NOOP:
-            reader.report("undefined-job", place, f'job "{name}" is not in the list of available jobs')
+        for each in lists:
+            if name not in each.names and name != NOOP:
+                reader.report("undefined-job", place, f'job "{name}" is {each.lacking}')
