@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    gc.disable()  # a large layout is hundreds of thousands of objects, none of them garbage before the process ends
     try:
         found = check(arguments.layout, arguments.config, list(_job_lists(arguments)))
         edit = _edit(arguments, found)
