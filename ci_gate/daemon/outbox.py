@@ -7,8 +7,8 @@ the scheduler never waits for one that does not come.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
-from typing import Any, assert_never
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar, assert_never
 
 import structlog
 
@@ -19,7 +19,7 @@ from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.waits import Waits
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gerrit.commands import CommandPool
-from ci_gate.gerrit.query import QueryFailedError, query_change
+from ci_gate.gerrit.query import QueryFailedError, query_change, search_changes
 from ci_gate.gerrit.review import post_review
 from ci_gate.mail.smtp import send_mail
 from ci_gate.merger.interface import Merger
@@ -33,12 +33,14 @@ from ci_gate.scheduler.effects import (
     Merge,
     QueryChange,
     RecordRunTime,
+    SearchChanges,
     SendReport,
     SetTimer,
     UpdateRepository,
 )
 from ci_gate.scheduler.inputs import (
     ChangeAnswered,
+    ChangesFound,
     MergeAnswered,
     QueryFailed,
     ReportAnswered,
@@ -50,6 +52,8 @@ QUERY_DEADLINE_S = 40.0  # the adapter's own is 30 s: this one only catches what
 REVIEW_DEADLINE_S = 200.0  # up to three commands of 60 s
 MERGE_DEADLINE_S = 900.0
 MAIL_DEADLINE_S = 60.0
+
+T = TypeVar("T")
 
 log = structlog.stdlib.get_logger("zuul.Outbox")
 
@@ -97,6 +101,8 @@ class Outbox:
         match effect:
             case QueryChange():
                 self._start(self._query(effect))
+            case SearchChanges():
+                self._start(self._search(effect))
             case Merge():
                 self._start(self._merge(effect.request))
             case UpdateRepository():
@@ -126,20 +132,29 @@ class Outbox:
     # --- Gerrit ---
 
     async def _query(self, effect: QueryChange) -> None:
-        name = f"query of change {effect.number}"
+        asked = query_change(self._gerrits[effect.connection], effect.number)
+        details, failure = await self._asked(effect, f"query of change {effect.number}", asked)
+        self._inbox.put(lambda at: failure(at) if failure else ChangeAnswered(at, effect.ticket, details))
+
+    async def _search(self, effect: SearchChanges) -> None:
+        asked = search_changes(self._gerrits[effect.connection], effect.search)
+        found, failure = await self._asked(effect, f"search for {effect.search.value}", asked)
+        self._inbox.put(lambda at: failure(at) if failure else ChangesFound(at, effect.ticket, found or ()))
+
+    async def _asked(
+        self, effect: QueryChange | SearchChanges, name: str, asking: Awaitable[T]
+    ) -> tuple[T | None, Callable[[float], QueryFailed] | None]:
+        """What Gerrit answers, or what to tell of the failure."""
         try:
             async with self._waits.of(name, f"Gerrit {effect.connection}", QUERY_DEADLINE_S):
-                details = await query_change(self._gerrits[effect.connection], effect.number)
+                return await asking, None
         except QueryFailedError as problem:
             reason, transient = str(problem), problem.transient
         except Exception as problem:
-            log.exception("query failed in an unexpected way", change=effect.number)
+            log.exception("query failed in an unexpected way", query=name)
             reason, transient = f"{type(problem).__name__}: {problem}", True
-        else:
-            self._inbox.put(lambda at: ChangeAnswered(at, effect.ticket, details))
-            return
-        log.warning("query failed", change=effect.number, connection=effect.connection, reason=reason)
-        self._inbox.put(lambda at: QueryFailed(at, effect.ticket, reason, transient))
+        log.warning("query failed", query=name, connection=effect.connection, reason=reason)
+        return None, lambda at: QueryFailed(at, effect.ticket, reason, transient)
 
     async def _report(self, effect: SendReport) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,9 +17,11 @@ from ci_gate.model.change import (
     SubmitRecord,
     decimal_text,
 )
+from ci_gate.model.search import Search, SearchKind
 
 QUERY_S = 30.0
 OPTIONS = "--all-approvals --commit-message --current-patch-set --dependencies --files --patch-sets --submit-records"
+SAFE_VALUE = re.compile(r"[A-Za-z0-9_./@+~-]+")
 PERMANENT = ("unsupported", "unknown operator", "no such operator")
 
 JsonObject = Mapping[str, Any]
@@ -35,16 +38,50 @@ class QueryFailedError(Exception):
 async def query_change(pool: CommandPool, number: str) -> ChangeDetails | None:
     """All that Gerrit tells of a change; None if it knows no such change. Raises QueryFailedError."""
     records = await query(pool, f"change:{decimal_text(number)}", OPTIONS)
-    if not records:
-        return None
+    return _details_of(records[0], pool.settings.name) if records else None
+
+
+async def search_changes(pool: CommandPool, search: Search) -> tuple[ChangeDetails, ...]:
+    """All that Gerrit tells of the changes that a search finds, in its order. Raises QueryFailedError."""
+    found: dict[str, ChangeDetails] = {}
+    while True:
+        page = await query(pool, _terms(search), f"{OPTIONS} --start {len(found)}" if found else OPTIONS)
+        known = len(found)
+        for record in page:
+            details = _details_of(record, pool.settings.name)
+            found.setdefault(details.number, details)
+        # Offsets are no snapshot: a page that adds nothing is the end, whatever Gerrit says (4.3).
+        if len(found) == known or not page.more:
+            return tuple(found.values())
+
+
+def _terms(search: Search) -> str:
+    if not SAFE_VALUE.fullmatch(search.value):
+        raise QueryFailedError(f"{search.value!r} cannot be part of a query", transient=False)
+    match search.kind:
+        case SearchKind.CHANGE_ID:
+            return f"change:{search.value}"
+        case SearchKind.MENTIONS:
+            return f"message:{search.value}"
+        case SearchKind.OPEN_IN_PROJECT:
+            return f"project:{{{search.value}}} status:open"
+
+
+def _details_of(record: JsonObject, connection: str) -> ChangeDetails:
     try:
-        return details_of(records[0], pool.settings.name)
+        return details_of(record, connection)
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as problem:
         reason = f"an answer that makes no sense: {type(problem).__name__}: {problem}"
         raise QueryFailedError(reason, transient=True) from problem
 
 
-async def query(pool: CommandPool, terms: str, options: str) -> list[JsonObject]:
+class Page(list[JsonObject]):
+    """The records of one answer; ``more``: Gerrit says that there are others."""
+
+    more: bool = False
+
+
+async def query(pool: CommandPool, terms: str, options: str) -> Page:
     """The records that a query finds. ``terms`` must not hold single quotes. Raises QueryFailedError."""
     # One argument in single quotes: a word of its own that begins with - would be taken for an option.
     command = f"gerrit query --format json {options} '{terms}'"
@@ -55,7 +92,7 @@ async def query(pool: CommandPool, terms: str, options: str) -> list[JsonObject]
     return _records(result)
 
 
-def _records(result: CommandResult) -> list[JsonObject]:
+def _records(result: CommandResult) -> Page:
     """Change records, then exactly one of statistics; without that one the answer is not whole."""
     if result.exit_status != 0:
         text = result.stderr.strip() or f"exit status {result.exit_status}"
@@ -70,7 +107,9 @@ def _records(result: CommandResult) -> list[JsonObject]:
         raise QueryFailedError(text, transient=not _is_permanent(text))
     if not records or records[-1].get("type") != "stats":
         raise QueryFailedError("an answer that ends early", transient=True)
-    return [each for each in records if "project" in each]
+    page = Page(each for each in records if "project" in each)
+    page.more = bool(records[-1].get("moreChanges", False))
+    return page
 
 
 def _is_permanent(text: str) -> bool:

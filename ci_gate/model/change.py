@@ -161,7 +161,8 @@ class ChangeDetails:
 class Change:
     """The record of one patch set: refspec and files are its own, votes those of the current patch set.
 
-    ``label_names`` are as Gerrit spells them, as far as it told.
+    ``label_names`` are as Gerrit spells them, as far as it told. ``needs`` and ``needed_by`` are in the order of
+    scheduler.md 3.2.
     """
 
     key: ChangeKey
@@ -182,6 +183,8 @@ class Change:
     wip: bool = False
     private: bool = False
     commit_message: str = ""
+    needs: tuple[ChangeKey, ...] = ()
+    needed_by: tuple[ChangeKey, ...] = ()
 
     @property
     def number(self) -> str:
@@ -196,7 +199,13 @@ class Change:
         return self.status == "MERGED"
 
     @classmethod
-    def of(cls, details: ChangeDetails, patchset: str) -> Change | None:
+    def of(
+        cls,
+        details: ChangeDetails,
+        patchset: str,
+        needs: tuple[ChangeKey, ...] = (),
+        needed_by: tuple[ChangeKey, ...] = (),
+    ) -> Change | None:
         """The record of ``patchset`` out of a query's answer; None if the answer does not have that patch set."""
         found = details.patch_set(patchset)
         if found is None:
@@ -220,6 +229,8 @@ class Change:
             wip=details.wip,
             private=details.private,
             commit_message=details.commit_message,
+            needs=needs,
+            needed_by=needed_by,
         )
 
 

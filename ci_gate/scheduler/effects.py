@@ -11,6 +11,7 @@ from ci_gate.model.build import BuildRequest, Precedence
 from ci_gate.model.merge import MergeRequest, UpdateRequest
 from ci_gate.model.operations import CommandAnswer
 from ci_gate.model.report import Report
+from ci_gate.model.search import Search
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,15 @@ class QueryChange:
     ticket: int
     connection: str
     number: str
+
+
+@dataclass(frozen=True, slots=True)
+class SearchChanges:
+    """Ask Gerrit which changes there are; answered by ChangesFound or QueryFailed. Reads only."""
+
+    ticket: int
+    connection: str
+    search: Search
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,7 @@ class AnswerCommand:
 
 Effect = (
     QueryChange
+    | SearchChanges
     | Merge
     | UpdateRepository
     | LaunchBuild

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ci_gate.model.change import Change, ChangeDetails, Subject
+from ci_gate.model.change import Change, Subject
 from ci_gate.model.event import Event
 from ci_gate.scheduler import building, reporting
 from ci_gate.scheduler.explain import Code
@@ -11,21 +11,11 @@ from ci_gate.scheduler.state import ChangeQueue, Item, PipelineState
 from ci_gate.scheduler.step import Step
 
 
-def refresh_records(step: Step, details: ChangeDetails) -> None:
-    """Bring every record of this change that items refer to up to date."""
-    for key in step.state.changes_in_use.get((details.connection, details.number), ()):
-        record = Change.of(details, key.patchset)
-        if record is not None and record != step.state.subjects[key]:
-            step.state.subjects[key] = record
-            for item in step.state.users[key]:
-                step.touch(item)
-
-
 def drop_outdated(step: Step, pipeline: PipelineState, event: Event, subject: Change) -> None:
     """A new patch set or an abandoned change takes the old item along, whatever the triggers say."""
     if event.type == "patchset-created" and pipeline.pipeline.dequeue_on_new_patchset:
         key = subject.key
-        patch_sets = step.state.changes_in_use.get((key.connection, key.number), ())
+        patch_sets = step.state.records.of_change(key.connection, key.number)
         inside = (pipeline.live.get(each) for each in patch_sets if key.updates(each))
         older = min((item for item in inside if item is not None), key=lambda item: item.number, default=None)
         if older is not None:
@@ -64,7 +54,7 @@ def _append(step: Step, pipeline: PipelineState, queue: ChangeQueue, subject: Su
     state = step.state
     state.items_entered += 1
     item = Item(state.items_entered, subject.key, pipeline, queue, enqueued_at=step.at)
-    state.use_subject(subject, item)
+    state.records.use(subject, item)
     if queue.items:
         item.item_ahead = queue.items[-1]
         item.item_ahead.items_behind.append(item)
@@ -96,5 +86,5 @@ def leave(step: Step, item: Item) -> None:
     if not item.queue.items:
         pipeline.queues.remove(item.queue)
     building.forget(step, item)
-    state.release_subject(item)
+    state.records.release(item.subject_key, item)
     item.gone = True

@@ -51,6 +51,7 @@ class Code(StrEnum):
     UNKNOWN_PROJECT = "unknown-project"
     NO_SUCH_CHANGE = "no-such-change"
     QUERY_REFUSED = "query-refused"
+    CYCLE = "cycle"
     NO_JOBS = "no-jobs"
     SUPERSEDED = "superseded"
     ABANDONED = "abandoned"
@@ -104,6 +105,7 @@ TEXTS = {
     Code.UNKNOWN_PROJECT: "project {project} is not in the layout",
     Code.NO_SUCH_CHANGE: "Gerrit does not show this change or patch set to us",
     Code.QUERY_REFUSED: "Gerrit refused the query: {reason}",
+    Code.CYCLE: "changes need each other in a circle, so none of them can enter: {changes}",
     Code.NO_JOBS: "no job applies to it",
     Code.SUPERSEDED: "left: patch set {patchset} replaces it",
     Code.ABANDONED: "left: the change was abandoned",

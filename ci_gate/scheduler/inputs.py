@@ -34,8 +34,17 @@ class ChangeAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangesFound:
+    """Gerrit answered a search, in its own order."""
+
+    at: float
+    ticket: int
+    found: tuple[ChangeDetails, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class QueryFailed:
-    """A query brought no answer; a ``transient`` failure may pass."""
+    """A query or a search brought no answer; a ``transient`` failure may pass."""
 
     at: float
     ticket: int
@@ -103,6 +112,7 @@ Command = LayoutReplaced
 Input = (
     EventReceived
     | ChangeAnswered
+    | ChangesFound
     | QueryFailed
     | MergeAnswered
     | BuildUpdated

@@ -7,81 +7,20 @@ be overtaken, except by events of the same change. Connections never wait for ea
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 
 from ci_gate.model.change import Change, ChangeDetails, ChangeKey, RefKey, RefUpdate, Subject
 from ci_gate.model.event import Event
-from ci_gate.scheduler import entering
-from ci_gate.scheduler.backoff import backoff
-from ci_gate.scheduler.effects import QueryChange, SetTimer
+from ci_gate.scheduler import entering, refreshing
+from ci_gate.scheduler.effects import SetTimer
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.filters import accept_event
-from ci_gate.scheduler.freshness import shows
-from ci_gate.scheduler.inputs import ChangeAnswered, QueryFailed
+from ci_gate.scheduler.inputs import ChangeAnswered, ChangesFound, QueryFailed
+from ci_gate.scheduler.records import ChangeId
 from ci_gate.scheduler.state import State
 from ci_gate.scheduler.step import Step
+from ci_gate.scheduler.waiting import Intake, Waiting
 
 OVERTAKE_AFTER_S = 5.0
-FIRST_REPEAT_S = 0.1  # an index that lags is usually there within one or two tenths of a second
-LONGEST_REPEAT_S = 2.0
-FIRST_RETRY_S = 1.0  # after a failed query
-LONGEST_RETRY_S = 60.0
-DEFAULT_EVENT_DELAY_S = 10.0
-
-ChangeId = tuple[str, str]
-
-
-@dataclass(slots=True, eq=False)
-class Waiting:
-    """An event in the intake. ``ready`` once its change's record is fresh; ``details`` None: no such change.
-
-    ``refusal`` is Gerrit's reason for not telling.
-    """
-
-    event: Event
-    arrived_at: float
-    order: int
-    ready: bool = False
-    refusal: str | None = None
-    details: ChangeDetails | None = None
-
-    @property
-    def change(self) -> ChangeId | None:
-        return (self.event.connection, self.event.number) if self.event.number is not None else None
-
-
-@dataclass(slots=True, eq=False)
-class Refresh:
-    """The one outstanding look at a change: a query under way (``ticket``), or a timer until the next.
-
-    ``asked_after`` is the order of the last event that had arrived when the query was sent: its answer is of use
-    for events up to that one.
-    """
-
-    ticket: int | None
-    asked_after: int
-    repeats: int = 0
-    failures: int = 0
-
-
-@dataclass(slots=True)
-class Intake:
-    """Events that wait for their change's record, by connection and by change.
-
-    ``overtaking_timers`` are the connections for which such a timer is set, one at a time.
-    """
-
-    lanes: dict[str, deque[Waiting]] = field(default_factory=dict)
-    by_change: dict[ChangeId, list[Waiting]] = field(default_factory=dict)
-    refreshes: dict[ChangeId, Refresh] = field(default_factory=dict)
-    tickets: dict[int, ChangeId] = field(default_factory=dict)
-    overtaking_timers: set[str] = field(default_factory=set)
-    arrived: int = 0
-    tickets_issued: int = 0
-
-    @property
-    def length(self) -> int:
-        return sum(len(lane) for lane in self.lanes.values())
 
 
 def receive(step: Step, intake: Intake, event: Event) -> None:
@@ -96,84 +35,16 @@ def receive(step: Step, intake: Intake, event: Event) -> None:
     if change is not None:
         intake.by_change.setdefault(change, []).append(waiting)
         if change not in intake.refreshes:
-            _ask(step, intake, change)
+            refreshing.ask(step, intake, change)
     dispatch_ready(step, intake, event.connection)
 
 
-def answered(step: Step, intake: Intake, message: ChangeAnswered) -> None:
-    """Gerrit told what it knows of a change: refresh its records, release the events that it answers."""
-    change = intake.tickets.pop(message.ticket, None)
-    if change is None:
-        step.decide(message.ticket, None, Code.UNKNOWN_ANSWER, what="a query of a change")
-        return
-    refresh = intake.refreshes[change]
-    refresh.ticket, refresh.failures = None, 0
-    if message.details is not None:
-        entering.refresh_records(step, message.details)
-    for waiting in intake.by_change[change]:
-        if waiting.ready:  # held up by an earlier event: it goes with what is known then
-            waiting.details = message.details or waiting.details
-        elif waiting.order <= refresh.asked_after:
-            _judge(step, waiting, message.details)
-    _go_on(step, intake, change, refresh)
-
-
-def _judge(step: Step, waiting: Waiting, details: ChangeDetails | None) -> None:
-    """Is the answer good enough for this event, or has it waited for long enough?"""
-    fresh = details is not None and shows(details, waiting.event)
-    if fresh or step.at >= waiting.arrived_at + _event_delay(step.state, waiting.event.connection):
-        waiting.ready, waiting.details = True, details
-
-
-def query_failed(step: Step, intake: Intake, message: QueryFailed) -> None:
-    """No answer. A failure that may pass is tried again for as long as it takes: no event is lost to it."""
-    change = intake.tickets.pop(message.ticket, None)
-    if change is None:
-        step.decide(message.ticket, None, Code.UNKNOWN_ANSWER, what="a query of a change")
-        return
-    refresh = intake.refreshes[change]
-    refresh.ticket = None
-    if message.transient:
-        refresh.failures += 1
-        delay = backoff(FIRST_RETRY_S, LONGEST_RETRY_S, refresh.failures)
-        step.emit(SetTimer(_timer(change), step.at + delay))
-        return
-    for waiting in intake.by_change[change]:
-        if not waiting.ready and waiting.order <= refresh.asked_after:
-            waiting.ready, waiting.refusal = True, message.reason
-    _go_on(step, intake, change, refresh)
-
-
-def look_again(step: Step, intake: Intake, connection: str, number: str) -> None:
-    """The timer of a refresh has fired."""
-    change = (connection, number)
-    refresh = intake.refreshes.get(change)
-    if refresh is not None and refresh.ticket is None:
-        _ask(step, intake, change)
-
-
-def _go_on(step: Step, intake: Intake, change: ChangeId, refresh: Refresh) -> None:
-    """Dispatch what is ready; if events of the change still wait, see to it that Gerrit is asked again."""
-    dispatch_ready(step, intake, change[0])
-    waiting = [each for each in intake.by_change.get(change, ()) if not each.ready]
-    if not waiting:
-        intake.refreshes.pop(change, None)
-    elif any(each.order > refresh.asked_after for each in waiting):
-        _ask(step, intake, change)
-    else:
-        deadline = min(each.arrived_at for each in waiting) + _event_delay(step.state, change[0])
-        refresh.repeats += 1
-        delay = backoff(FIRST_REPEAT_S, LONGEST_REPEAT_S, refresh.repeats)
-        step.emit(SetTimer(_timer(change), min(step.at + delay, max(deadline, step.at))))
-
-
-def _ask(step: Step, intake: Intake, change: ChangeId) -> None:
-    intake.tickets_issued += 1
-    ticket = intake.tickets_issued
-    refresh = intake.refreshes.setdefault(change, Refresh(None, 0))
-    refresh.ticket, refresh.asked_after = ticket, intake.arrived
-    intake.tickets[ticket] = change
-    step.emit(QueryChange(ticket, *change))
+def answered(step: Step, intake: Intake, message: ChangeAnswered | ChangesFound | QueryFailed) -> None:
+    """Gerrit told what it knows, or nothing: release the events that can go on."""
+    change = refreshing.take_answer(step, intake, message)
+    if change is not None:
+        dispatch_ready(step, intake, change[0])
+        refreshing.ask_again_later(step, intake, change)
 
 
 def dispatch_ready(step: Step, intake: Intake, connection: str) -> None:
@@ -231,13 +102,15 @@ def _release(step: Step, intake: Intake, waiting: Waiting) -> None:
             del intake.by_change[change]
     if waiting.refusal is not None and waiting.details is None:
         step.decide(_name(waiting.event), None, Code.QUERY_REFUSED, reason=waiting.refusal)
+    elif waiting.cycle:
+        step.decide(_name(waiting.event), None, Code.CYCLE, changes=tuple(each.number for each in waiting.cycle))
     else:
         _dispatch(step, waiting.event, waiting.details)
 
 
 def _dispatch(step: Step, event: Event, details: ChangeDetails | None) -> None:
     """Offer the event to each pipeline in layout order (scheduler.md 3.4)."""
-    subject = _subject(event, details)
+    subject = _subject(step.state, event, details)
     if subject is None:
         step.decide(_name(event), None, Code.NO_SUCH_CHANGE)
         return
@@ -259,12 +132,12 @@ def _dispatch(step: Step, event: Event, details: ChangeDetails | None) -> None:
             entering.enter(step, pipeline, subject)
 
 
-def _subject(event: Event, details: ChangeDetails | None) -> Subject | None:
+def _subject(state: State, event: Event, details: ChangeDetails | None) -> Subject | None:
     if event.names_change:
         if details is None:
             return None
         patchset = event.patchset or details.current_patchset
-        return Change.of(details, patchset) if patchset is not None else None
+        return state.records.change(ChangeKey(event.connection, details.number, patchset or ""))
     if event.ref is None or event.project is None or event.newrev is None:
         return None
     return RefUpdate(
@@ -276,15 +149,7 @@ def _may_matter(state: State, event: Event) -> bool:
     """An event on a project that is not in the layout matters only if an item refers to that change."""
     if event.project in state.layout.projects:
         return True
-    return event.number is not None and (event.connection, event.number) in state.changes_in_use
-
-
-def _event_delay(state: State, connection: str) -> float:
-    return state.event_delays.get(connection, DEFAULT_EVENT_DELAY_S)
-
-
-def _timer(change: ChangeId) -> str:
-    return f"refresh:{change[0]}:{change[1]}"
+    return event.number is not None and state.records.in_use(event.connection, event.number)
 
 
 def _name(event: Event) -> str:

@@ -13,7 +13,7 @@ from ci_gate.model.item import PipelineView, StatusView
 from ci_gate.model.layout import Layout
 from ci_gate.model.operations import UndeliveredReport
 from ci_gate.model.options import SchedulerSettings
-from ci_gate.scheduler import advance, building, intake, reconfigure, reporting
+from ci_gate.scheduler import advance, building, intake, reconfigure, refreshing, reporting
 from ci_gate.scheduler.effects import AnswerCommand, Effect
 from ci_gate.scheduler.explain import Decision, Decisions
 from ci_gate.scheduler.identifiers import Identifiers
@@ -21,6 +21,7 @@ from ci_gate.scheduler.inputs import (
     BuildEnded,
     BuildUpdated,
     ChangeAnswered,
+    ChangesFound,
     EventReceived,
     Input,
     LayoutReplaced,
@@ -34,6 +35,7 @@ from ci_gate.scheduler.outbound import Outbound
 from ci_gate.scheduler.state import PipelineState, State
 from ci_gate.scheduler.step import Step
 from ci_gate.scheduler.views import pipeline_view
+from ci_gate.scheduler.waiting import Intake
 
 
 class Scheduler:
@@ -56,7 +58,7 @@ class Scheduler:
         self._state = State(layout, options, Identifiers(seed), event_delays or {}, last_reconfigured=at)
         self._state.pipelines = {each.name: PipelineState(each) for each in layout.pipelines}
         self._oracle = oracle
-        self._intake = intake.Intake()
+        self._intake = Intake()
         self._outbound = Outbound()
         self.decisions = Decisions()
         self.last_decisions: tuple[Decision, ...] = ()
@@ -66,6 +68,8 @@ class Scheduler:
         step = Step(message.at, self._state, self._oracle, self.decisions, self._outbound)
         self._apply(step, message)
         advance.run_agenda(step)
+        if self._state.records.wants_sweep:
+            self._state.records.sweep(self._intake.waited_for())
         self.last_decisions = tuple(step.decisions)
         return step.effects
 
@@ -73,10 +77,8 @@ class Scheduler:
         match message:
             case EventReceived():
                 intake.receive(step, self._intake, message.event)
-            case ChangeAnswered():
+            case ChangeAnswered() | ChangesFound() | QueryFailed():
                 intake.answered(step, self._intake, message)
-            case QueryFailed():
-                intake.query_failed(step, self._intake, message)
             case MergeAnswered():
                 building.merge_answered(step, message.answer)
             case BuildUpdated():
@@ -101,7 +103,7 @@ class Scheduler:
         match kind:
             case "refresh":
                 connection, _, number = rest.rpartition(":")
-                intake.look_again(step, self._intake, connection, number)
+                refreshing.look_again(step, self._intake, connection, number)
             case "overtake":
                 intake.overtake(step, self._intake, rest)
             case "merge":

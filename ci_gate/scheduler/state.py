@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ci_gate.model.build import SUCCESS, Worker
-from ci_gate.model.change import ChangeKey, Subject, SubjectKey
+from ci_gate.model.change import Subject, SubjectKey
 from ci_gate.model.item import ItemView
 from ci_gate.model.layout import Job, Layout, Pipeline
 from ci_gate.model.merge import MergeAnswer, MergeOutcome
 from ci_gate.model.options import SchedulerSettings
 from ci_gate.scheduler.identifiers import Identifiers
+from ci_gate.scheduler.records import Records
 
 
 class MergeState(StrEnum):
@@ -139,16 +140,14 @@ class PipelineState:
 
 @dataclass(slots=True, eq=False)
 class State:
-    """All that the scheduler remembers. ``subjects`` are the records that items refer to."""
+    """All that the scheduler remembers."""
 
     layout: Layout
     options: SchedulerSettings
     identifiers: Identifiers
     event_delays: Mapping[str, float]
     pipelines: dict[str, PipelineState] = field(default_factory=dict)
-    subjects: dict[SubjectKey, Subject] = field(default_factory=dict)
-    users: dict[SubjectKey, dict[Item, None]] = field(default_factory=dict)
-    changes_in_use: dict[tuple[str, str], dict[ChangeKey, None]] = field(default_factory=dict)
+    records: Records = field(default_factory=Records)
     items_by_build_set: dict[str, Item] = field(default_factory=dict)
     builds_by_uuid: dict[str, tuple[Item, Build]] = field(default_factory=dict)
     mutexes: dict[str, tuple[Item, str]] = field(default_factory=dict)
@@ -157,28 +156,7 @@ class State:
     last_reconfigured: float | None = None
 
     def subject(self, item: Item) -> Subject:
-        return self.subjects[item.subject_key]
+        return self.records[item.subject_key]
 
     def job(self, name: str) -> Job:
         return self.layout.job(name)
-
-    def use_subject(self, subject: Subject, item: Item) -> None:
-        """The item refers to this record from now on."""
-        key = subject.key
-        self.subjects[key] = subject
-        self.users.setdefault(key, {})[item] = None
-        if isinstance(key, ChangeKey):
-            self.changes_in_use.setdefault((key.connection, key.number), {})[key] = None
-
-    def release_subject(self, item: Item) -> None:
-        """An item that referred to this record has gone; the last one takes the record along."""
-        key = item.subject_key
-        del self.users[key][item]
-        if self.users[key]:
-            return
-        del self.users[key], self.subjects[key]
-        if isinstance(key, ChangeKey):
-            patch_sets = self.changes_in_use[key.connection, key.number]
-            del patch_sets[key]
-            if not patch_sets:
-                del self.changes_in_use[key.connection, key.number]

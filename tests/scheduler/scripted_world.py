@@ -27,6 +27,7 @@ from ci_gate.model.layout import (
 from ci_gate.model.merge import MergeAnswer, MergeOutcome
 from ci_gate.model.options import SchedulerSettings
 from ci_gate.model.report import Delivery, DeliveryOutcome, Review
+from ci_gate.model.search import Search, SearchKind
 from ci_gate.scheduler.effects import (
     CancelBuild,
     Effect,
@@ -34,6 +35,7 @@ from ci_gate.scheduler.effects import (
     Merge,
     QueryChange,
     RecordRunTime,
+    SearchChanges,
     SendReport,
     SetTimer,
     UpdateRepository,
@@ -43,6 +45,7 @@ from ci_gate.scheduler.inputs import (
     BuildEnded,
     BuildUpdated,
     ChangeAnswered,
+    ChangesFound,
     EventReceived,
     Input,
     MergeAnswered,
@@ -275,6 +278,8 @@ class World:
         match effect:
             case QueryChange() if self.answers_queries:
                 return [ChangeAnswered(self.at, effect.ticket, self.changes.get(effect.number))]
+            case SearchChanges() if self.answers_queries:
+                return [ChangesFound(self.at, effect.ticket, self.search(effect.search))]
             case Merge() if self.answers_merges:
                 return [self.merge_answer(effect)]
             case UpdateRepository() if self.answers_merges:
@@ -287,6 +292,15 @@ class World:
             case _:
                 self.pending.append(effect)
                 return []
+
+    def search(self, search: Search) -> tuple[ChangeDetails, ...]:
+        """Newest first, as Gerrit's answers are."""
+        found = {
+            SearchKind.CHANGE_ID: lambda each: each.change_id == search.value,
+            SearchKind.MENTIONS: lambda each: search.value in each.commit_message,
+            SearchKind.OPEN_IN_PROJECT: lambda each: each.project == search.value and each.is_open,
+        }[search.kind]
+        return tuple(each for each in reversed(self.changes.values()) if found(each))
 
     def merge_answer(self, effect: Merge) -> MergeAnswered:
         request = effect.request

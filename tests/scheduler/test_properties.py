@@ -217,9 +217,12 @@ class AnyWorld(RuleBasedStateMachine):
         state, intake, outbound = scheduler._state, scheduler._intake, scheduler._outbound
         assert not self.items()
         assert not any(pipeline.queues or pipeline.live for pipeline in state.pipelines.values())
-        assert not state.subjects
-        assert not state.users
-        assert not state.changes_in_use
+        state.records.sweep(())
+        assert not state.records.by_key
+        assert not state.records.users
+        assert not state.records.needers
+        assert not state.records.patch_sets
+        assert not state.records.naming
         assert not state.items_by_build_set
         assert not state.builds_by_uuid
         assert not state.mutexes

@@ -1,0 +1,149 @@
+"""What is known of subjects: one record each, shared by all that refer to it (scheduler.md 1.2).
+
+Records of changes that are only related to something inside are kept too; ``sweep`` forgets those that nothing leads
+to any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ci_gate.model.change import Change, ChangeKey, Subject, SubjectKey
+from ci_gate.scheduler.footers import depends_on
+
+if TYPE_CHECKING:
+    from ci_gate.scheduler.state import Item
+
+SPARE_RECORDS = 1000  # how many may be kept without need before a sweep is worth its time
+
+ChangeId = tuple[str, str]
+"""A connection, and the number of a change there."""
+
+
+@dataclass(slots=True, eq=False)
+class Records:
+    """``users`` are the items of a subject, ``needers`` the items that need a change.
+
+    ``naming`` are the patch sets whose message has a footer with a Change-Id.
+    """
+
+    by_key: dict[SubjectKey, Subject] = field(default_factory=dict)
+    users: dict[SubjectKey, dict[Item, None]] = field(default_factory=dict)
+    needers: dict[ChangeKey, dict[Item, None]] = field(default_factory=dict)
+    patch_sets: dict[ChangeId, dict[ChangeKey, None]] = field(default_factory=dict)
+    naming: dict[str, dict[ChangeKey, None]] = field(default_factory=dict)
+    _needed_at_last_sweep: int = 0
+
+    def __getitem__(self, key: SubjectKey) -> Subject:
+        return self.by_key[key]
+
+    def change(self, key: ChangeKey) -> Change | None:
+        found = self.by_key.get(key)
+        return found if isinstance(found, Change) else None
+
+    def of_change(self, connection: str, number: str) -> Iterable[ChangeKey]:
+        """The patch sets of a change of which there are records."""
+        return self.patch_sets.get((connection, number), ())
+
+    def in_use(self, connection: str, number: str) -> bool:
+        """Is some item about this change?"""
+        return any(key in self.users for key in self.of_change(connection, number))
+
+    def remember(self, record: Subject) -> bool:
+        """Keep a record, in place of the one before; was there anything new in it?"""
+        key = record.key
+        former = self.by_key.get(key)
+        if former == record:
+            return False
+        self.by_key[key] = record
+        if isinstance(record, Change) and isinstance(key, ChangeKey):
+            self.patch_sets.setdefault((key.connection, key.number), {})[key] = None
+            known = former if isinstance(former, Change) else None
+            self._relink(key, known.needs if known else (), record.needs)
+            self._rename(key, known.commit_message if known else "", record.commit_message)
+        return True
+
+    def use(self, record: Subject, item: Item) -> None:
+        """The item is about this subject from now on."""
+        self.remember(record)
+        self.users.setdefault(record.key, {})[item] = None
+        if isinstance(record, Change):
+            for need in record.needs:
+                self.needers.setdefault(need, {})[item] = None
+
+    def release(self, key: SubjectKey, item: Item) -> None:
+        """The item has gone."""
+        users = self.users[key]
+        del users[item]
+        if not users:
+            del self.users[key]
+        record = self.by_key[key]
+        if isinstance(record, Change):
+            for need in record.needs:
+                self._unneed(need, item)
+        elif key not in self.users:
+            del self.by_key[key]
+
+    def needers_of(self, key: SubjectKey) -> Iterable[Item]:
+        return self.needers.get(key, ()) if isinstance(key, ChangeKey) else ()
+
+    def _relink(self, key: ChangeKey, former: tuple[ChangeKey, ...], present: tuple[ChangeKey, ...]) -> None:
+        if former == present:
+            return
+        for item in self.users.get(key, ()):
+            for need in former:
+                self._unneed(need, item)
+            for need in present:
+                self.needers.setdefault(need, {})[item] = None
+
+    def _unneed(self, need: ChangeKey, item: Item) -> None:
+        items = self.needers.get(need)
+        if items is not None:
+            items.pop(item, None)
+            if not items:
+                del self.needers[need]
+
+    def _rename(self, key: ChangeKey, former: str, present: str) -> None:
+        if former == present:
+            return
+        for each in depends_on(former):
+            named = self.naming[each]
+            del named[key]
+            if not named:
+                del self.naming[each]
+        for each in depends_on(present):
+            self.naming.setdefault(each, {})[key] = None
+
+    # --- forgetting ---
+
+    @property
+    def wants_sweep(self) -> bool:
+        """Is there so much that looking through it pays?"""
+        return len(self.by_key) > 2 * self._needed_at_last_sweep + SPARE_RECORDS
+
+    def sweep(self, waited_for: Iterable[ChangeKey]) -> None:
+        """Forget what neither items nor those that are waited for lead to."""
+        needed = set(self._reachable([*self.users, *waited_for]))
+        self._needed_at_last_sweep = len(needed)
+        for key in [key for key in self.by_key if key not in needed]:
+            record = self.by_key.pop(key)
+            if isinstance(record, Change) and isinstance(key, ChangeKey):
+                self._rename(key, record.commit_message, "")
+                siblings = self.patch_sets[key.connection, key.number]
+                del siblings[key]
+                if not siblings:
+                    del self.patch_sets[key.connection, key.number]
+
+    def _reachable(self, waiting: list[SubjectKey]) -> Iterator[SubjectKey]:
+        """These, what they need, and what needs them."""
+        seen = set(waiting)
+        while waiting:
+            key = waiting.pop()
+            yield key
+            record = self.by_key.get(key)
+            for related in (*record.needs, *record.needed_by) if isinstance(record, Change) else ():
+                if related not in seen and related in self.by_key:
+                    seen.add(related)
+                    waiting.append(related)
