@@ -16,6 +16,7 @@ from ci_gate.config.settings import SmtpSettings
 from ci_gate.daemon.builds import Builds
 from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.inbox import Inbox
+from ci_gate.daemon.verification import Verifier
 from ci_gate.daemon.waits import Waits
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gerrit.commands import CommandPool
@@ -24,6 +25,7 @@ from ci_gate.gerrit.review import post_review
 from ci_gate.mail.smtp import send_mail
 from ci_gate.merger.interface import Merger
 from ci_gate.model.merge import MergeAnswer, MergeOutcome, MergeRequest, UpdateRequest
+from ci_gate.model.options import SchedulerSettings
 from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report, Review
 from ci_gate.scheduler.effects import (
     AnswerCommand,
@@ -37,6 +39,7 @@ from ci_gate.scheduler.effects import (
     SendReport,
     SetTimer,
     UpdateRepository,
+    VerifySubmit,
 )
 from ci_gate.scheduler.inputs import (
     ChangeAnswered,
@@ -44,6 +47,7 @@ from ci_gate.scheduler.inputs import (
     MergeAnswered,
     QueryFailed,
     ReportAnswered,
+    SubmitVerified,
     TimerFired,
 )
 from ci_gate.store.estimates import Estimates
@@ -73,6 +77,7 @@ class Outbox:
         builds: Builds,
         estimates: Estimates,
         commands: CommandDesk,
+        options: SchedulerSettings,
     ) -> None:
         self._inbox = inbox
         self._waits = waits
@@ -83,6 +88,13 @@ class Outbox:
         self._builds = builds
         self._estimates = estimates
         self._commands = commands
+        self._verifier = Verifier(
+            lambda connection, number: query_change(gerrits[connection], number),
+            merger,
+            waits,
+            replication_s=options.replication_timeout_s,
+            interval_s=options.replication_retry_interval_s,
+        )
         self._calls: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
 
@@ -107,6 +119,8 @@ class Outbox:
                 self._start(self._merge(effect.request))
             case UpdateRepository():
                 self._start(self._update(effect.request))
+            case VerifySubmit():
+                self._start(self._verify(effect))
             case LaunchBuild():
                 self._builds.launched(effect.request)
                 self._launcher.launch(effect.request)
@@ -196,6 +210,14 @@ class Outbox:
         except Exception as problem:  # noqa: BLE001  # told in the log and to the scheduler, which repeats it
             answer = _failed_merge(request.name, problem)
         self._inbox.put(lambda at: MergeAnswered(at, answer))
+
+    async def _verify(self, effect: VerifySubmit) -> None:
+        try:
+            merged, reason = await self._verifier.verify(effect)
+        except Exception as problem:
+            log.exception("verification failed in an unexpected way", change=effect.number)
+            merged, reason = False, f"{type(problem).__name__}: {problem}"
+        self._inbox.put(lambda at: SubmitVerified(at, effect.item, merged, reason))
 
     # --- builds ---
 

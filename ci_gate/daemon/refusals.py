@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ci_gate.config.settings import Settings
 from ci_gate.gerrit.connection import check_key
-from ci_gate.model.layout import INDEPENDENT, Layout, Pipeline, SqlReporter
+from ci_gate.model.layout import SUPERCEDENT, Layout, Pipeline, SqlReporter
 
 LATER = "this version of ci-gate cannot do that yet"
 
@@ -61,7 +61,7 @@ def not_yet(layout: Layout) -> Iterator[str]:
 
 
 def _needs(pipeline: Pipeline) -> Iterator[str]:
-    if pipeline.manager != INDEPENDENT:
+    if pipeline.manager == SUPERCEDENT:
         yield pipeline.manager
     for each in dict.fromkeys(one.trigger for one in pipeline.triggers if one.trigger in ("timer", "zuul")):
         yield f"the {each} trigger"

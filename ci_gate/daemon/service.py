@@ -192,6 +192,7 @@ class Service:
             builds=builds,
             estimates=estimates,
             commands=self._commands,
+            options=settings.scheduler,
         )
         parts.push_async_callback(outbox.close)
         await launcher.start()

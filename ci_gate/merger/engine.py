@@ -96,6 +96,19 @@ class Engine:
         async with repository.hold(), self._slot(connection):
             await repository.fetch(origin, branches=True)
 
+    async def contains(self, connection: str, project: str, branch: str, revision: str) -> bool:
+        """Does the branch, as it is upstream now, have this commit? Raises what repositories raise."""
+        if not is_ref(branch):
+            return False
+        repository, origin = self._repository(project), self._origin(connection, project)
+        async with repository.hold(), self._slot(connection):
+            await repository.fetch(origin, branches=True)
+            tip, commit = await repository.commits([f"refs/heads/{branch}^{{commit}}", f"{revision}^{{commit}}"])
+            if tip is None or commit is None:
+                return False
+            found = await repository.git.run("merge-base", "--is-ancestor", commit, tip, accept=(0, 1))
+            return found.code == 0
+
     async def _make_patiently(self, request: MergeRequest, ahead: Record | None, earlier: Record | None) -> Record:
         """Look again for a change that upstream does not have yet; begin again once if the repository broke."""
         repository = self._repository(request.project)

@@ -21,6 +21,10 @@ class Merger(Protocol):
         """Bring the copy of a project up to date: ``MERGED`` without a commit when it is."""
         ...
 
+    async def contains(self, connection: str, project: str, branch: str, revision: str) -> bool:
+        """Does the branch, as it is upstream now, have this commit? Raises for whatever keeps from looking."""
+        ...
+
     async def close(self) -> None:
         """End everything under way, processes too."""
         ...

@@ -73,6 +73,9 @@ class LocalMerger:
     async def update(self, request: UpdateRequest) -> MergeAnswer:
         return await self._answer_once(request.name, request, lambda: self._update(request))
 
+    async def contains(self, connection: str, project: str, branch: str, revision: str) -> bool:
+        return await self._engine.contains(connection, project, branch, revision)
+
     async def close(self) -> None:
         tasks = [task for _, task in self._under_way.values()]
         for task in tasks:

@@ -13,7 +13,7 @@ class Event:
 
     ``branch`` is the change's short branch name; ``ref`` the name in a ref update, as received (or without
     ``refs/heads/`` where ``strip_branch_ref`` is on). Numbers are decimal text. ``created_on`` is the server's
-    clock, in seconds.
+    clock, in seconds. ``pipeline`` is the one that a parent entered.
     """
 
     type: str
@@ -31,6 +31,7 @@ class Event:
     oldrev: str | None = None
     newrev: str | None = None
     ref_url: str | None = None
+    pipeline: str | None = None
     created_on: int | None = None
 
     @property

@@ -46,7 +46,7 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class ItemView:
-    """One item. ``ahead`` are the subjects that it stands on, front to back.
+    """One item.
 
     ``item_ahead`` and ``items_behind`` are ids as in status.json; ``enqueued_at`` is seconds since the epoch;
     ``ref`` is the build set's name (``Z…``) or None.
@@ -59,7 +59,6 @@ class ItemView:
     enqueued_at: float
     live: bool = True
     active: bool = True
-    ahead: tuple[Subject, ...] = ()
     item_ahead: str | None = None
     items_behind: tuple[str, ...] = ()
     ref: str | None = None

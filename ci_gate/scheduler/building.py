@@ -1,18 +1,16 @@
-"""Build sets: merging for testing, launching, results, cancelling (scheduler.md 8 to 10)."""
+"""Builds: launching, results, cancelling, fresh build sets (scheduler.md 8 to 10)."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ci_gate.model.build import SUCCESS, BuildEnd, BuildRequest, BuildUpdate
-from ci_gate.model.change import Change, Periodic, RefUpdate, Subject
+from ci_gate.model.change import Change
 from ci_gate.model.layout import Job
-from ci_gate.model.merge import MergeAnswer, MergeOutcome, MergeRequest, UpdateRequest
-from ci_gate.scheduler.effects import CancelBuild, LaunchBuild, Merge, RecordRunTime, SetTimer, UpdateRepository
+from ci_gate.scheduler import mutexes
+from ci_gate.scheduler.effects import CancelBuild, LaunchBuild, RecordRunTime
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.jobs import all_names, below, tree_of, wanted_now
 from ci_gate.scheduler.parameters import ParameterError, as_texts, build_parameters
-from ci_gate.scheduler.state import Build, BuildSet, Item, MergeState
+from ci_gate.scheduler.state import Build, BuildSet, Item
 from ci_gate.scheduler.step import Step
 from ci_gate.scheduler.views import item_view
 
@@ -21,93 +19,6 @@ SKIPPED = "SKIPPED"
 EXCEPTION = "EXCEPTION"
 RETRY_LIMIT = "RETRY_LIMIT"
 CANCELED = "CANCELED"
-
-MERGE_REPEATS = 3
-MERGE_REPEAT_S = 5.0
-
-
-# --- merging ---------------------------------------------------------------------------------------------------
-
-
-def request_merge(step: Step, item: Item) -> None:
-    """Ask for the speculative state that the item's builds will test; for refs and timers, for a fresh copy."""
-    state, build_set = step.state, item.build_set
-    subject = state.subject(item)
-    if build_set.name is None:
-        build_set.name = f"Z{state.identifiers.take()}"
-        build_set.merge_requested_at = step.at
-        state.items_by_build_set[build_set.name] = item
-    build_set.merge_state = MergeState.PENDING
-    build_set.merge_tries += 1
-    precedence = item.pipeline.pipeline.precedence
-    if not isinstance(subject, Change):
-        update = UpdateRequest(build_set.name, subject.key.connection, subject.project)
-        step.emit(UpdateRepository(update, precedence))
-        return
-    project = state.layout.projects[subject.project]
-    request = MergeRequest(
-        ref=build_set.name,
-        connection=subject.key.connection,
-        project=subject.project,
-        branch=subject.branch,
-        refspec=subject.refspec,
-        number=subject.number,
-        patchset=subject.patchset,
-        mode=project.merge_mode,
-        made_at=build_set.merge_requested_at or step.at,
-        ahead=item.item_ahead.build_set.name if item.item_ahead else None,
-        revision=subject.revision,
-    )
-    step.emit(Merge(request, precedence))
-
-
-def merge_answered(step: Step, answer: MergeAnswer) -> None:
-    """Only a conflict is the change's fault; everything else is asked for again first (scheduler.md 8)."""
-    item = step.state.items_by_build_set.get(answer.ref)
-    if item is None or item.build_set.merge_state is not MergeState.PENDING:
-        step.decide(answer.ref, None, Code.UNKNOWN_ANSWER, what="a merge")
-        return
-    build_set, subject = item.build_set, step.state.subject(item)
-    name, pipeline = item.subject_key, item.pipeline.name
-    answer = _understood(answer, subject)
-    if answer.outcome is MergeOutcome.MERGED:
-        build_set.answer, build_set.merge_state = answer, MergeState.COMPLETE
-        code = Code.MERGED if isinstance(subject, Change) else Code.UPDATED
-        step.decide(name, pipeline, code, commit=answer.commit)
-    elif _may_pass(answer.outcome) and build_set.merge_tries <= MERGE_REPEATS:
-        delay = MERGE_REPEAT_S * 2 ** (build_set.merge_tries - 1)
-        step.emit(SetTimer(f"merge:{answer.ref}", step.at + delay))
-        step.decide(name, pipeline, Code.MERGE_REPEATED, tries=build_set.merge_tries + 1, reason=answer.detail)
-    else:
-        build_set.answer, build_set.merge_state = answer, MergeState.COMPLETE
-        step.decide(name, pipeline, Code.NOT_MERGED, outcome=answer.outcome.value, reason=answer.detail)
-        for job in all_names(tree_of(step.state, item)):
-            _skip(step, item, job)
-    step.touch(item)
-
-
-def _understood(answer: MergeAnswer, subject: Subject) -> MergeAnswer:
-    """The answer as it counts for this kind of subject (scheduler.md 8 nos. 4 and 5)."""
-    match subject:
-        case Change() if answer.outcome is MergeOutcome.MERGED and answer.commit is None:
-            return replace(answer, outcome=MergeOutcome.INTERNAL, detail="the merger named no commit")
-        case RefUpdate() if answer.outcome is MergeOutcome.MERGED:
-            return replace(answer, commit=subject.newrev)
-        case Periodic():
-            return replace(answer, outcome=MergeOutcome.MERGED)  # it goes on with what there is
-        case _:
-            return answer
-
-
-def _may_pass(outcome: MergeOutcome) -> bool:
-    return outcome not in (MergeOutcome.CONFLICT, MergeOutcome.MISSING_BRANCH)
-
-
-def merge_again(step: Step, name: str) -> None:
-    """The timer after a merge that failed for technical reasons has fired."""
-    item = step.state.items_by_build_set.get(name)
-    if item is not None and item.build_set.merge_state is MergeState.PENDING:
-        request_merge(step, item)
 
 
 # --- launching -------------------------------------------------------------------------------------------------
@@ -124,7 +35,7 @@ def launch_wanted(step: Step, item: Item) -> None:
 
 
 def _launch_if_free(step: Step, item: Item, job: Job) -> Build | None:
-    if job.mutex is not None and not _take_mutex(step, item, job, job.mutex):
+    if job.mutex is not None and not mutexes.take(step, item, job, job.mutex):
         return None
     build = _launch(step, item, job)
     item.view = None
@@ -180,6 +91,12 @@ def _skip(step: Step, item: Item, job: str) -> None:
     item.build_set.builds[job] = Build(None, job, result=SKIPPED, launched_at=step.at, ended_at=step.at)
 
 
+def skip_all(step: Step, item: Item) -> None:
+    """None of the jobs will run, nor those of the tree that do not apply."""
+    for job in all_names(tree_of(step.state, item)):
+        _skip(step, item, job)
+
+
 def skip_below(step: Step, item: Item, build: Build) -> None:
     """What is below a job that did not succeed will not run."""
     if build.result is not None and not build.succeeded:
@@ -233,47 +150,16 @@ def _forget_lost(step: Step, item: Item, build: Build, end: BuildEnd) -> None:
     del item.build_set.builds[build.job]
     if not end.counted:
         item.build_set.launches[build.job] -= 1
-    _release_mutex(step, item, build.job)
+    mutexes.release(step, item, build.job)
     step.decide(item.subject_key, item.pipeline.name, Code.BUILD_LOST, job=build.job, reason=end.reason)
 
 
 def _set_result(step: Step, item: Item, build: Build, result: str, reason: str = "") -> None:
     build.result, build.reason = result, reason
     item.view = None
-    _release_mutex(step, item, build.job)
+    mutexes.release(step, item, build.job)
     step.decide(item.subject_key, item.pipeline.name, Code.BUILD_ENDED, job=build.job, result=result)
     skip_below(step, item, build)
-
-
-# --- mutexes -----------------------------------------------------------------------------------------------------
-
-
-def _take_mutex(step: Step, item: Item, job: Job, mutex: str) -> bool:
-    """One build at a time holds a mutex, over all pipelines; who comes first in the walk gets it."""
-    holder = step.state.mutexes.get(mutex)
-    if holder is None:
-        step.state.mutexes[mutex] = (item, job.name)
-        return True
-    if holder == (item, job.name):
-        return True
-    waiters = step.state.mutex_waiters.setdefault(mutex, {})
-    if item not in waiters:
-        waiters[item] = None
-        step.decide(item.subject_key, item.pipeline.name, Code.WAITS_FOR_MUTEX, job=job.name, mutex=mutex)
-    return False
-
-
-def _release_mutex(step: Step, item: Item, job_name: str) -> None:
-    # By its holder: a new layout may have given the job another mutex meanwhile.
-    held = (item, job_name)
-    mutex = next((name for name, holder in step.state.mutexes.items() if holder == held), None)
-    if mutex is None:
-        return
-    del step.state.mutexes[mutex]
-    waiters = step.state.mutex_waiters.pop(mutex, {})
-    order = {name: index for index, name in enumerate(step.state.pipelines)}
-    for waiter in sorted({*waiters, item}, key=lambda each: (order.get(each.pipeline.name, -1), each.number)):
-        step.touch(waiter)
 
 
 # --- cancelling --------------------------------------------------------------------------------------------------
@@ -281,9 +167,46 @@ def _release_mutex(step: Step, item: Item, job_name: str) -> None:
 
 def cancel_builds(step: Step, item: Item) -> None:
     """Cancel what has no result yet, once each, in order of job name (scheduler.md 10)."""
+    cancel_builds_left(step, item)
+    item.build_set.result = CANCELED
+
+
+def cancel_builds_left(step: Step, item: Item) -> None:
+    """A refreshed record may have taken away jobs that still run when all others have ended."""
     for _, build in sorted(item.build_set.builds.items()):
         _cancel(step, item, build)
-    item.build_set.result = CANCELED
+
+
+def reset(step: Step, item: Item) -> None:
+    """A fresh build set, since the item is to be tested on another base. Nothing asked for yet: it stays."""
+    former = item.build_set
+    if former.name is None or not isinstance(step.state.subject(item), Change):
+        return
+    cancel_builds(step, item)
+    del step.state.items_by_build_set[former.name]
+    item.build_set = BuildSet()
+    mutexes.forget(step, item)
+    step.touch(item)
+
+
+def cancel_in_place(step: Step, item: Item) -> None:
+    """The item and those that stand on it stop: their results stay to be seen as CANCELED."""
+    if item.build_set.canceled_in_place:
+        return
+    for each in with_all_behind(item):
+        cancel_builds(step, each)
+        step.touch(each)
+    item.build_set.canceled_in_place = True
+
+
+def with_all_behind(item: Item) -> list[Item]:
+    """The item and all that stand on it, front to back. Without recursion: queues may have thousands."""
+    found, waiting = [], [item]
+    while waiting:
+        each = waiting.pop()
+        found.append(each)
+        waiting.extend(reversed(each.items_behind))
+    return found
 
 
 def forget_job(step: Step, item: Item, job: str) -> None:
@@ -298,7 +221,7 @@ def _cancel(step: Step, item: Item, build: Build) -> None:
     build.result, build.canceled, build.ended_at = CANCELED, True, step.at
     del step.state.builds_by_uuid[build.uuid]
     step.emit(CancelBuild(build.uuid))
-    _release_mutex(step, item, build.job)
+    mutexes.release(step, item, build.job)
 
 
 def forget(step: Step, item: Item) -> None:
@@ -306,13 +229,12 @@ def forget(step: Step, item: Item) -> None:
     state = step.state
     if item.build_set.name is not None:
         state.items_by_build_set.pop(item.build_set.name, None)
-    for waiters in state.mutex_waiters.values():
-        waiters.pop(item, None)
+    mutexes.forget(step, item)
 
 
-def failing_reasons(build_set: BuildSet, *, has_failed_job: bool) -> tuple[str, ...]:
+def failing_reasons(build_set: BuildSet, *, has_failed_job: bool, need_fails: bool) -> tuple[str, ...]:
     """Texts for the status page (outputs.md 1.3)."""
-    reasons = []
+    reasons = ["a needed change is failing"] if need_fails else []
     if build_set.in_conflict:
         reasons.append("it has a merge conflict")
     elif build_set.not_mergeable:

@@ -49,6 +49,17 @@ class UpdateRepository:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifySubmit:
+    """Find out whether Gerrit has merged a change, and its branch has it; answered by SubmitVerified. Reads only."""
+
+    item: int
+    connection: str
+    number: str
+    project: str
+    branch: str
+
+
+@dataclass(frozen=True, slots=True)
 class LaunchBuild:
     """Hand a build to the workers; answered by BuildUpdated and BuildEnded. The uuid makes a repeat attach."""
 
@@ -105,6 +116,7 @@ Effect = (
     | SearchChanges
     | Merge
     | UpdateRepository
+    | VerifySubmit
     | LaunchBuild
     | CancelBuild
     | SendReport

@@ -1,90 +1,162 @@
-"""How subjects come into pipelines and leave them early (scheduler.md 5 and 6)."""
+"""How subjects come into pipelines, with what they need and what needs them (scheduler.md 5).
+
+Entering one may mean entering many, before and behind it. Each is a generator that yields the entries that it wants
+made first and is told how they went; ``enter`` runs them from a list, so that a chain may be thousands of changes long.
+"""
 
 from __future__ import annotations
 
-from ci_gate.model.change import Change, Subject
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+
+from ci_gate.model.change import Change, SubjectKey
 from ci_gate.model.event import Event
-from ci_gate.scheduler import building, reporting
-from ci_gate.scheduler.explain import Code
+from ci_gate.scheduler import needs, reporting, windows
+from ci_gate.scheduler.explain import Code, failed
 from ci_gate.scheduler.filters import check_requirements
 from ci_gate.scheduler.state import ChangeQueue, Item, PipelineState
 from ci_gate.scheduler.step import Step
 
-
-def drop_outdated(step: Step, pipeline: PipelineState, event: Event, subject: Change) -> None:
-    """A new patch set or an abandoned change takes the old item along, whatever the triggers say."""
-    if event.type == "patchset-created" and pipeline.pipeline.dequeue_on_new_patchset:
-        key = subject.key
-        patch_sets = step.state.records.of_change(key.connection, key.number)
-        inside = (pipeline.live.get(each) for each in patch_sets if key.updates(each))
-        older = min((item for item in inside if item is not None), key=lambda item: item.number, default=None)
-        if older is not None:
-            step.decide(older.subject_key, pipeline.name, Code.SUPERSEDED, patchset=subject.patchset)
-            withdraw(step, older)
-    elif event.type == "change-abandoned":
-        abandoned = pipeline.live.get(subject.key)
-        if abandoned is not None:
-            step.decide(abandoned.subject_key, pipeline.name, Code.ABANDONED)
-            withdraw(step, abandoned)
+PARENT_ENQUEUED = "parent-change-enqueued"
 
 
-def enter(step: Step, pipeline: PipelineState, subject: Subject) -> None:
-    """Let an accepted subject in, or record why not. Independent pipelines: a queue of its own for each."""
-    if subject.key in pipeline.live:
-        step.decide(subject.key, pipeline.name, Code.ALREADY_IN)
-        return
-    refusal = check_requirements(
-        pipeline.pipeline,
-        subject,
-        step.at,
-        reject_requires_votes=step.state.options.reject_requires_votes,
-    )
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One subject on its way in. ``queue`` None: the one that it belongs to. ``enqueued_at`` None: now.
+
+    ``quiet``: without a start report. ``live`` False: only to be merged below others.
+    """
+
+    pipeline: PipelineState
+    key: SubjectKey
+    quiet: bool = False
+    ignore_requirements: bool = False
+    live: bool = True
+    queue: ChangeQueue | None = None
+    enqueued_at: float | None = None
+
+
+Entering = Generator[Entry, bool, bool]
+
+
+def enter(step: Step, entry: Entry) -> bool:
+    """Let a subject in with all that goes with it; is it inside now? Its record must be known."""
+    under_way = [_entering(step, entry)]
+    answer: bool | None = None
+    while under_way:
+        try:
+            # A generator that has not begun takes nothing but None.
+            wanted = next(under_way[-1]) if answer is None else under_way[-1].send(answer)
+        except StopIteration as ended:
+            under_way.pop()
+            answer = ended.value
+        else:
+            under_way.append(_entering(step, wanted))
+            answer = None
+    return bool(answer)
+
+
+def _entering(step: Step, entry: Entry) -> Entering:
+    """The steps of scheduler.md 5.1, by its numbers."""
+    state, pipeline, key = step.state, entry.pipeline, entry.key
+    if entry.live and key in pipeline.live:  # 1
+        step.decide(key, pipeline.name, Code.ALREADY_IN)
+        return True
+    subject = state.records[key]
+    refusal = None
+    if pipeline.is_dependent and isinstance(subject, Change):  # 2
+        refusal = needs.not_ready(pipeline, subject)
+    if refusal is None and not entry.ignore_requirements:  # 3
+        votes = state.options.reject_requires_votes
+        refusal = check_requirements(pipeline.pipeline, subject, step.at, reject_requires_votes=votes)
+    queue = entry.queue or pipeline.by_project.get(subject.project)  # 4
+    if refusal is None and queue is None and pipeline.is_dependent:
+        refusal = failed(Code.NO_QUEUE, project=subject.project)
     if refusal is not None:
-        step.decide_verdict(subject.key, pipeline.name, refusal)
-        return
-    queue = ChangeQueue(subject.project)
-    pipeline.queues.append(queue)
-    item = _append(step, pipeline, queue, subject)
-    step.decide(subject.key, pipeline.name, Code.ENTERED)
-    reporting.report_start(step, item)
-    step.touch(item)
+        step.decide_verdict(key, pipeline.name, refusal)
+        return False
+    queue = queue or pipeline.new_queue(subject.project)
+    if isinstance(subject, Change):  # 5
+        provided = yield from _provide_needs(step, replace(entry, queue=queue), queue, subject)
+        if not provided:
+            return False
+    if key in queue.by_key:  # 6
+        return True
+    item = _append(step, entry, queue)  # 7
+    if entry.live and not entry.quiet:  # 8
+        reporting.report_start(step, item)
+    if pipeline.is_dependent and isinstance(subject, Change):  # 9
+        for behind in subject.needed_by:
+            record = state.records.change(behind)
+            same_queue = record is not None and pipeline.by_project.get(record.project) is queue
+            if record is not None and same_queue and needs.not_ready(pipeline, record) is None:
+                yield replace(entry, key=behind, enqueued_at=None)
+    _tell_internal_triggers(step, item)  # 10
+    return True
 
 
-def _append(step: Step, pipeline: PipelineState, queue: ChangeQueue, subject: Subject) -> Item:
-    state = step.state
+def _provide_needs(step: Step, entry: Entry, queue: ChangeQueue, change: Change) -> Entering:
+    in_front, refusal = needs.to_put_in_front(step.state, entry.pipeline, queue, change)
+    if refusal is not None:
+        step.decide_verdict(entry.key, entry.pipeline.name, refusal)
+        return False
+    for need in in_front:
+        if need in step.providing or step.state.records.change(need) is None:
+            came_in = False  # a circle of needs, or a change that Gerrit does not show
+        else:
+            step.providing.add(entry.key)
+            came_in = yield replace(entry, key=need, live=entry.pipeline.is_dependent)
+            step.providing.discard(entry.key)
+        if not came_in:
+            step.decide(entry.key, entry.pipeline.name, Code.NEED_REFUSED, change=str(need))
+            if not queue.items and not entry.pipeline.is_dependent:
+                entry.pipeline.queues.remove(queue)
+            return False
+    return True
+
+
+def _append(step: Step, entry: Entry, queue: ChangeQueue) -> Item:
+    state, pipeline = step.state, entry.pipeline
     state.items_entered += 1
-    item = Item(state.items_entered, subject.key, pipeline, queue, enqueued_at=step.at)
-    state.records.use(subject, item)
-    if queue.items:
-        item.item_ahead = queue.items[-1]
-        item.item_ahead.items_behind.append(item)
+    item = Item(
+        state.items_entered,
+        entry.key,
+        pipeline,
+        queue,
+        enqueued_at=step.at if entry.enqueued_at is None else entry.enqueued_at,
+        live=entry.live,
+        place=state.items_entered,
+    )
+    state.records.use(state.records[entry.key], item)
+    item.link(queue.items[-1] if queue.items else None)
     queue.items.append(item)
-    pipeline.live[subject.key] = item
+    queue.by_key[entry.key] = item
+    if entry.live:
+        pipeline.live[entry.key] = item
+    windows.settle(step, queue)
+    ahead = str(item.item_ahead.subject_key) if item.item_ahead else None
+    code = Code.ENTERED if entry.live else Code.ENTERED_DEAD
+    step.decide(entry.key, pipeline.name, code, **({"behind": ahead} if ahead else {"behind": "nothing"}))
+    step.touch(item)
     return item
 
 
-def withdraw(step: Step, item: Item) -> None:
-    """Take an item out with its builds; nothing is reported."""
-    building.cancel_builds(step, item)
-    reporting.forget_start_report(step, item)
-    leave(step, item)
-
-
-def leave(step: Step, item: Item) -> None:
-    """The item goes; those behind it are linked to the item ahead of it."""
-    state, pipeline = step.state, item.pipeline
-    if pipeline.live.get(item.subject_key) is item:
-        del pipeline.live[item.subject_key]
-    for behind in item.items_behind:
-        behind.item_ahead = item.item_ahead
-        step.touch(behind)
-    if item.item_ahead is not None:
-        item.item_ahead.items_behind.remove(item)
-        item.item_ahead.items_behind.extend(item.items_behind)
-        step.touch(item.item_ahead)
-    item.queue.items.remove(item)
-    if not item.queue.items:
-        pipeline.queues.remove(item.queue)
-    building.forget(step, item)
-    state.records.release(item.subject_key, item)
-    item.gone = True
+def _tell_internal_triggers(step: Step, item: Item) -> None:
+    """Changes that need this one may have a trigger that waits for it (scheduler.md 15)."""
+    change = step.state.subject(item)
+    if not isinstance(change, Change) or not step.state.wants(PARENT_ENQUEUED):
+        return
+    for key in change.needed_by:
+        child = step.state.records.change(key)
+        if child is not None:
+            step.internal.append(
+                Event(
+                    PARENT_ENQUEUED,
+                    key.connection,
+                    child.project,
+                    child.branch,
+                    key.number,
+                    key.patchset,
+                    pipeline=item.pipeline.name,
+                )
+            )

@@ -40,6 +40,16 @@ class Code(StrEnum):
     INTERNAL = "internal"
     NO_TRIGGER = "no-trigger"
     ENTERED = "entered"
+    ENTERED_DEAD = "entered-dead"
+    NO_QUEUE = "no-queue"
+    NOT_READY = "not-ready"
+    NEED_ELSEWHERE = "need-elsewhere"
+    NEED_OUTDATED = "need-outdated"
+    NEED_MISSING = "need-missing"
+    NEED_REFUSED = "need-refused"
+    NEED_FAILS = "need-fails"
+    SUBMITTED = "submitted"
+    NOT_SUBMITTED = "not-submitted"
     ALREADY_IN = "already-in"
     NOT_OPEN = "not-open"
     NOT_CURRENT = "not-current"
@@ -93,7 +103,17 @@ TEXTS = {
     Code.TIMER: "the filter waits for the time {wanted}",
     Code.INTERNAL: "the filter waits for an event of the service itself",
     Code.NO_TRIGGER: "the pipeline has no triggers",
-    Code.ENTERED: "entered the pipeline",
+    Code.ENTERED: "entered the pipeline, behind {behind}",
+    Code.ENTERED_DEAD: "was put below a change that needs it, to be merged and not tested, behind {behind}",
+    Code.NO_QUEUE: "project {project} is in no queue of this pipeline",
+    Code.NOT_READY: "Gerrit would not submit {change} now: {blockers}",
+    Code.NEED_ELSEWHERE: "it needs {change}, which is neither merged nor of a project of the same queue",
+    Code.NEED_OUTDATED: "it needs {change}, which is not the current patch set",
+    Code.NEED_MISSING: "left: it needs {change}, which is no longer in front of it",
+    Code.NEED_REFUSED: "it needs {change}, which cannot enter",
+    Code.NEED_FAILS: "waits: it needs {change}, which is failing",
+    Code.SUBMITTED: "left: Gerrit has merged it",
+    Code.NOT_SUBMITTED: "left: it did not merge: {reason}",
     Code.ALREADY_IN: "is in the pipeline already",
     Code.NOT_OPEN: "open is {found}, the pipeline requires {wanted}",
     Code.NOT_CURRENT: "current-patchset is {found}, the pipeline requires {wanted}",

@@ -86,6 +86,16 @@ class ReportAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class SubmitVerified:
+    """Was the change of an item merged? ``reason`` says why not, for people."""
+
+    at: float
+    item: int
+    merged: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TimerFired:
     """The time that a :class:`~ci_gate.scheduler.effects.SetTimer` named has come."""
 
@@ -118,6 +128,7 @@ Input = (
     | BuildUpdated
     | BuildEnded
     | ReportAnswered
+    | SubmitVerified
     | TimerFired
     | LayoutReplaced
 )

@@ -10,8 +10,9 @@ from collections import deque
 
 from ci_gate.model.change import Change, ChangeDetails, ChangeKey, RefKey, RefUpdate, Subject
 from ci_gate.model.event import Event
-from ci_gate.scheduler import entering, refreshing
+from ci_gate.scheduler import entering, leaving, refreshing
 from ci_gate.scheduler.effects import SetTimer
+from ci_gate.scheduler.entering import Entry
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.filters import accept_event
 from ci_gate.scheduler.inputs import ChangeAnswered, ChangesFound, QueryFailed
@@ -114,12 +115,17 @@ def _dispatch(step: Step, event: Event, details: ChangeDetails | None) -> None:
     if subject is None:
         step.decide(_name(event), None, Code.NO_SUCH_CHANGE)
         return
+    _offer(step, event, subject)
+
+
+def _offer(step: Step, event: Event, subject: Subject) -> None:
     options = step.state.options
+    step.state.records.remember(subject)
     for pipeline in step.state.pipelines.values():
         if pipeline.pipeline.source != event.connection or subject.project not in step.state.layout.projects:
             continue
         if isinstance(subject, Change):
-            entering.drop_outdated(step, pipeline, event, subject)
+            leaving.drop_outdated(step, pipeline, event, subject)
         verdict = accept_event(
             pipeline.pipeline,
             event,
@@ -129,7 +135,14 @@ def _dispatch(step: Step, event: Event, details: ChangeDetails | None) -> None:
         )
         step.decide_verdict(_name(event), pipeline.name, verdict)
         if verdict.passed:
-            entering.enter(step, pipeline, subject)
+            entering.enter(step, Entry(pipeline, subject.key))
+
+
+def dispatch_internal(step: Step, event: Event) -> None:
+    """An event of the service itself: its change's record is known (scheduler.md 15)."""
+    record = step.state.records.change(ChangeKey(event.connection, event.number or "", event.patchset or ""))
+    if record is not None:
+        _offer(step, event, record)
 
 
 def _subject(state: State, event: Event, details: ChangeDetails | None) -> Subject | None:

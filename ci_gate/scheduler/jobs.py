@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ci_gate.model.change import Change, RefUpdate, Subject
 from ci_gate.model.layout import Job, JobNode, Layout, SkipIf
-from ci_gate.scheduler.state import Item, State
+from ci_gate.scheduler.state import Item, JobsOfItem, State
 
 COMMIT_MESSAGE = "/COMMIT_MSG"
 
@@ -16,9 +16,25 @@ def tree_of(state: State, item: Item) -> tuple[JobNode, ...]:
     return state.layout.tree(state.subject(item).project, item.pipeline.name) or ()
 
 
-def jobs_of(state: State, item: Item) -> list[Job]:
+def jobs_of(state: State, item: Item) -> tuple[Job, ...]:
     """The jobs that apply, in tree order, parents before children, each once at its first place."""
-    return jobs_for(state.layout, tree_of(state, item), state.subject(item)) if item.live else []
+    if not item.live:
+        return ()
+    subject, known = state.subject(item), item.jobs
+    if known is None or known.subject is not subject or known.layout is not state.layout:
+        jobs = tuple(jobs_for(state.layout, tree_of(state, item), subject))
+        known = item.jobs = JobsOfItem(subject, state.layout, jobs)
+    return known.jobs
+
+
+def holds_itself(state: State, item: Item) -> bool:
+    """Is there a job for which the items behind have to wait?"""
+    builds = item.build_set.builds
+    return any(
+        not ((build := builds.get(job.name)) is not None and build.succeeded)
+        for job in jobs_of(state, item)
+        if job.hold_following_changes
+    )
 
 
 def jobs_for(layout: Layout, tree: Iterable[JobNode], subject: Subject) -> list[Job]:

@@ -36,6 +36,11 @@ def merge_failure_text(pipeline: Pipeline) -> str:
     return _with_footer(pipeline.merge_failure_message, pipeline)
 
 
+def need_failed_text(pipeline: Pipeline) -> str:
+    text = "This change was not tested to the end: a change that it needs has failed or has left the queue."
+    return _with_footer(text, pipeline)
+
+
 def technical_failure_text(pipeline: Pipeline, answer: MergeAnswer) -> str:
     """Not the author's fault, and never to be taken for a conflict."""
     reason = TECHNICAL_REASONS.get(answer.outcome, answer.outcome.value)

@@ -32,15 +32,14 @@ def build_parameters(state: State, item: Item, job: Job, uuid: str) -> dict[str,
         "LOG_PATH": join(base, item.pipeline.name, job.name, uuid[:UUID_DIGITS_IN_PATHS]),
     }
     if isinstance(subject, Change):
-        parameters |= _change_parameters(state, item, subject)
+        parameters |= _change_parameters(item, subject)
     elif isinstance(subject, RefUpdate):
         parameters |= _ref_parameters(subject)
     return parameters
 
 
-def _change_parameters(state: State, item: Item, change: Change) -> dict[str, object]:
-    chain = [subject for each in item.chain_ahead() if isinstance(subject := state.subject(each), Change)]
-    chain.append(change)
+def _change_parameters(item: Item, change: Change) -> dict[str, object]:
+    chain = (*item.build_set.ahead, change)
     answer = item.build_set.answer
     return {
         "ZUUL_BRANCH": change.branch,

@@ -1,7 +1,7 @@
 """A new layout takes over between two inputs (scheduler.md 13): what still has a place goes on as it was.
 
-For independent pipelines. Items keep their time of entry, build set, ref, merge and links; builds of jobs that are
-still theirs survive, others are cancelled. What has no place any more leaves without a word.
+Items keep their time of entry, build set, ref, merge and links; builds of jobs that are still theirs survive, others
+are cancelled. What has no place any more leaves without a word. Windows and failure counters start anew.
 """
 
 from __future__ import annotations
@@ -10,60 +10,103 @@ from collections.abc import Iterable
 
 from ci_gate.model.layout import Layout
 from ci_gate.model.operations import CommandAnswer
-from ci_gate.scheduler import building, entering
+from ci_gate.scheduler import building, leaving, windows
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.jobs import jobs_of
-from ci_gate.scheduler.state import Item, PipelineState
+from ci_gate.scheduler.state import ChangeQueue, Item, PipelineState, pipelines_of
 from ci_gate.scheduler.step import Step
 
 
 def replace_layout(step: Step, layout: Layout) -> CommandAnswer:
-    """Failure counters start anew, disabled pipelines are enabled; then everything is looked at."""
+    """First what has no place leaves, as it would under the old layout; then the rest moves; then all is looked at."""
     state = step.state
     former = list(state.pipelines.values())
     before = _items_in(former)
     state.layout = layout
     state.last_reconfigured = step.at
-    state.pipelines = {each.name: PipelineState(each) for each in layout.pipelines}
+    state.pipelines = pipelines_of(layout)
     for old in former:
+        new = state.pipelines.get(old.name)
         for item in [item for queue in old.queues for item in queue.items]:
-            _move(step, old, item)
+            if item.inside and item.live and not _has_place(step, item, new):
+                _drop(step, item)
+        if new is None:
+            for item in [item for queue in old.queues for item in reversed(queue.items)]:
+                leaving.take_out(step, item)  # nobody stands on these any more
+        elif new.is_dependent:
+            _move_to_shared_queues(step, old, new)
+        else:
+            _move_queues(old, new)
+    moved = [item for each in state.pipelines.values() for queue in each.queues for item in queue.items]
+    for place, item in enumerate(moved, start=1):
+        item.place = place
+    step.agenda.reorder()
+    for item in moved:
+        _keep_builds(step, item)
+        step.touch(item)
+    for queue in [queue for each in state.pipelines.values() for queue in each.queues]:
+        windows.settle(step, queue)
     kept = _items_in(state.pipelines.values())
     return CommandAnswer(done=True, lines=(f"the layout is in force; items kept: {kept}, removed: {before - kept}",))
 
 
 def _items_in(pipelines: Iterable[PipelineState]) -> int:
-    return sum(len(queue.items) for each in pipelines for queue in each.queues)
+    return sum(len(queue.items) + len(queue.departing) for each in pipelines for queue in each.queues)
 
 
-def _move(step: Step, old: PipelineState, item: Item) -> None:
+def _has_place(step: Step, item: Item, new: PipelineState | None) -> bool:
     project = step.state.subject(item).project
-    new = step.state.pipelines.get(old.name)
+    if new is None or new.is_dependent is not item.pipeline.is_dependent:
+        return False
+    return project in new.by_project if new.is_dependent else step.state.layout.tree(project, new.name) is not None
+
+
+def _drop(step: Step, item: Item) -> None:
+    step.decide(item.subject_key, item.pipeline.name, Code.REMOVED)
     if item.reporting:
-        # Its result is decided; only Gerrit's answer is waited for, here or in a pipeline that is gone.
-        if new is not None:
-            _settle_in(item, old, new)
-        return
-    if new is None or step.state.layout.tree(project, new.name) is None:
-        step.decide(item.subject_key, old.name, Code.REMOVED)
-        entering.withdraw(step, item)
-        return
-    _settle_in(item, old, new)
-    _keep_builds(step, item)
-    step.touch(item)
+        step.state.verifying.pop(item.number, None)  # only the delivery of its report is waited for
+        leaving.take_out(step, item)
+    else:
+        leaving.withdraw(step, item)
 
 
-def _settle_in(item: Item, old: PipelineState, new: PipelineState) -> None:
-    item.pipeline = new
-    item.view = None
-    if item.queue not in new.queues:
-        new.queues.append(item.queue)
-    if old.live.get(item.subject_key) is item:
+def _move_queues(old: PipelineState, new: PipelineState) -> None:
+    for queue in old.queues:
+        new.queues_made += 1
+        queue.order = new.queues_made
+        new.queues.append(queue)
+        for item in (*queue.items, *queue.departing):
+            _settle_in(item, new, queue)
+        queue.active = 0
+
+
+def _move_to_shared_queues(step: Step, old: PipelineState, new: PipelineState) -> None:
+    """A head goes to the queue that its project has now; who stands on others goes where they are."""
+    for queue in old.queues:
+        for item in queue.items:
+            ahead = item.item_ahead
+            target = ahead.queue if ahead is not None else new.by_project[step.state.subject(item).project]
+            target.items.append(item)
+            target.by_key[item.subject_key] = item
+            _settle_in(item, new, target)
+        for item in list(queue.departing):
+            target = next(iter(new.queues), queue)
+            del queue.departing[item]
+            target.departing[item] = None
+            _settle_in(item, new, target)
+
+
+def _settle_in(item: Item, new: PipelineState, queue: ChangeQueue) -> None:
+    item.pipeline, item.queue, item.view = new, queue, None
+    item.active = False
+    if item.live and item.inside:
         new.live[item.subject_key] = item
 
 
 def _keep_builds(step: Step, item: Item) -> None:
     """Builds of jobs that still apply stay; results that are there are applied to the new tree."""
+    if item.reporting:
+        return
     wanted = {each.name for each in jobs_of(step.state, item)}
     for name in [name for name in item.build_set.builds if name not in wanted]:
         step.decide(item.subject_key, item.pipeline.name, Code.JOB_REMOVED, job=name)

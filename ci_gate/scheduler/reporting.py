@@ -38,12 +38,23 @@ def report_start(step: Step, item: Item) -> None:
 
 def report_end(step: Step, item: Item, *, succeeded: bool) -> None:
     """Choose the reporters of the final report and send it (scheduler.md 11.1). The item waits for its arrival."""
-    pipeline = item.pipeline
     result, text, reporters, votes = _choose(step, item, succeeded=succeeded)
+    _report(step, item, result, text, reporters, votes=votes)
+
+
+def report_need_failed(step: Step, item: Item) -> None:
+    """Something that it needs can no longer be provided: a failure with a text of its own (layout.md 5.7)."""
+    pipeline = item.pipeline.pipeline
+    _report(step, item, "FAILURE", messages.need_failed_text(pipeline), pipeline.failure, votes=True)
+
+
+def _report(step: Step, item: Item, result: str, text: str, reporters: Sequence[Reporter], *, votes: bool) -> None:
+    pipeline = item.pipeline
     item.reporting = True
     item.build_set.result = result
     if pipeline.disabled:
         reporters = pipeline.pipeline.disabled
+    item.build_set.reported_to_gerrit = any(isinstance(each, GerritReporter) for each in reporters)
     code = Code.REPORTED if reporters else Code.SILENT
     step.decide(item.subject_key, pipeline.name, code, result=result)
     _send_all(step, item, reporters, text, votes=votes)
@@ -167,6 +178,7 @@ def report_answered(step: Step, number: int, delivery: Delivery) -> Item | None:
         _decide(step, outgoing, Code.REPORT_REPEATED, seconds=delay, reason=delivery.text)
         return None
     if delivery.outcome is not DeliveryOutcome.DELIVERED:
+        outgoing.item.undelivered |= not outgoing.is_start and isinstance(outgoing.report, Review)
         step.outbound.given_up.append(outgoing.picture())
         _decide(step, outgoing, Code.REPORT_GIVEN_UP, reason=delivery.text)
     _drop(step, outgoing)

@@ -13,7 +13,7 @@ from ci_gate.model.item import PipelineView, StatusView
 from ci_gate.model.layout import Layout
 from ci_gate.model.operations import UndeliveredReport
 from ci_gate.model.options import SchedulerSettings
-from ci_gate.scheduler import advance, building, intake, reconfigure, refreshing, reporting
+from ci_gate.scheduler import advance, building, intake, merging, reconfigure, refreshing, reporting
 from ci_gate.scheduler.effects import AnswerCommand, Effect
 from ci_gate.scheduler.explain import Decision, Decisions
 from ci_gate.scheduler.identifiers import Identifiers
@@ -28,11 +28,12 @@ from ci_gate.scheduler.inputs import (
     MergeAnswered,
     QueryFailed,
     ReportAnswered,
+    SubmitVerified,
     TimerFired,
 )
 from ci_gate.scheduler.oracle import Oracle
 from ci_gate.scheduler.outbound import Outbound
-from ci_gate.scheduler.state import PipelineState, State
+from ci_gate.scheduler.state import State, pipelines_of
 from ci_gate.scheduler.step import Step
 from ci_gate.scheduler.views import pipeline_view
 from ci_gate.scheduler.waiting import Intake
@@ -56,7 +57,7 @@ class Scheduler:
         event_delays: Mapping[str, float] | None = None,
     ) -> None:
         self._state = State(layout, options, Identifiers(seed), event_delays or {}, last_reconfigured=at)
-        self._state.pipelines = {each.name: PipelineState(each) for each in layout.pipelines}
+        self._state.pipelines = pipelines_of(layout)
         self._oracle = oracle
         self._intake = Intake()
         self._outbound = Outbound()
@@ -68,6 +69,9 @@ class Scheduler:
         step = Step(message.at, self._state, self._oracle, self.decisions, self._outbound)
         self._apply(step, message)
         advance.run_agenda(step)
+        while step.internal:
+            intake.dispatch_internal(step, step.internal.pop(0))
+            advance.run_agenda(step)
         if self._state.records.wants_sweep:
             self._state.records.sweep(self._intake.waited_for())
         self.last_decisions = tuple(step.decisions)
@@ -80,7 +84,7 @@ class Scheduler:
             case ChangeAnswered() | ChangesFound() | QueryFailed():
                 intake.answered(step, self._intake, message)
             case MergeAnswered():
-                building.merge_answered(step, message.answer)
+                merging.merge_answered(step, message.answer)
             case BuildUpdated():
                 building.build_updated(step, message.update)
             case BuildEnded():
@@ -88,7 +92,9 @@ class Scheduler:
             case ReportAnswered():
                 item = reporting.report_answered(step, message.report, message.delivery)
                 if item is not None:
-                    advance.leave_if_reported(step, item)
+                    advance.settled(step, item)
+            case SubmitVerified():
+                advance.verified(step, message.item, merged=message.merged, reason=message.reason)
             case TimerFired():
                 self._wake(step, message.timer)
             case LayoutReplaced():
@@ -107,7 +113,7 @@ class Scheduler:
             case "overtake":
                 intake.overtake(step, self._intake, rest)
             case "merge":
-                building.merge_again(step, rest)
+                merging.merge_again(step, rest)
             case "report":
                 reporting.send_again(step, int(rest))
             case _:

@@ -5,14 +5,16 @@ Mutable, and touched by nobody but the scheduler's own modules; the world sees `
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import attrgetter
 
 from ci_gate.model.build import SUCCESS, Worker
-from ci_gate.model.change import Subject, SubjectKey
+from ci_gate.model.change import Change, Subject, SubjectKey
 from ci_gate.model.item import ItemView
-from ci_gate.model.layout import Job, Layout, Pipeline
+from ci_gate.model.layout import DEPENDENT, Job, Layout, Pipeline
 from ci_gate.model.merge import MergeAnswer, MergeOutcome
 from ci_gate.model.options import SchedulerSettings
 from ci_gate.scheduler.identifiers import Identifiers
@@ -54,17 +56,21 @@ class Build:
 class BuildSet:
     """One attempt to test one item on one base.
 
-    ``name`` is what the merge is known by: for a change the name of its ref, ``Z`` and 32 hex digits.
+    ``name`` is what the merge is known by: for a change the name of its ref, ``Z`` and 32 hex digits. ``ahead`` are the
+    changes that it stands on, front to back, as they were when the merge was asked for.
     """
 
     name: str | None = None
+    ahead: tuple[Change, ...] = ()
     merge_state: MergeState = MergeState.NEW
     merge_tries: int = 0
     merge_requested_at: float | None = None
     answer: MergeAnswer | None = None
     failing_reasons: tuple[str, ...] = ()
+    canceled_in_place: bool = False
     builds: dict[str, Build] = field(default_factory=dict)
     launches: dict[str, int] = field(default_factory=dict)
+    reported_to_gerrit: bool = False
     result: str | None = None
 
     @property
@@ -83,9 +89,12 @@ class BuildSet:
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """A subject in a pipeline. ``number`` counts entries; ``reporting`` is set once its final report is decided.
+    """A subject in a pipeline. ``number`` counts entries, ``place`` orders the queue.
 
     ``item_ahead`` is the item on whose merged state this one is tested, not the previous member of the queue.
+    ``reporting``: its final report is decided. ``inside``: it is a member of its queue; one that is not may still wait
+    for the delivery of its report. ``passes`` is whether it was live and not failing at the last look, ``holds``
+    whether the items behind had to wait for a job of it, or of one ahead of it.
     """
 
     number: int
@@ -94,14 +103,19 @@ class Item:
     queue: ChangeQueue
     enqueued_at: float
     live: bool = True
-    active: bool = True
+    place: int = 0
+    active: bool = False
+    passes: bool = False
+    holds: bool = False
     reporting: bool = False
-    gone: bool = False
+    inside: bool = True
+    undelivered: bool = False
     item_ahead: Item | None = None
-    items_behind: list[Item] = field(default_factory=list)
+    items_behind: dict[Item, None] = field(default_factory=dict)
     build_set: BuildSet = field(default_factory=BuildSet)
     open_reports: set[int] = field(default_factory=set)
     view: ItemView | None = None
+    jobs: JobsOfItem | None = None
 
     def chain_ahead(self) -> list[Item]:
         """The items that this one stands on, front to back."""
@@ -113,23 +127,58 @@ class Item:
         chain.reverse()
         return chain
 
+    def link(self, ahead: Item | None) -> None:
+        """Stand on another item from now on."""
+        if self.item_ahead is not None:
+            self.item_ahead.items_behind.pop(self, None)
+            self.item_ahead.view = None
+        self.item_ahead, self.view = ahead, None
+        if ahead is not None:
+            ahead.items_behind[self] = None
+            ahead.view = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobsOfItem:
+    """The jobs that apply, by what that was found from."""
+
+    subject: Subject
+    layout: Layout
+    jobs: tuple[Job, ...]
+
 
 @dataclass(slots=True, eq=False)
 class ChangeQueue:
-    """Items in order of entry. ``window`` 0 means unlimited, as in every independent pipeline."""
+    """Items in order of entry; the first ``active`` of them are in the window. ``window`` 0 means unlimited.
+
+    ``departing`` are items that have left, and whose report is not delivered yet.
+    """
 
     name: str
+    order: int
     items: list[Item] = field(default_factory=list)
+    by_key: dict[SubjectKey, Item] = field(default_factory=dict)
+    departing: dict[Item, None] = field(default_factory=dict)
     window: int = 0
+    active: int = 0
+
+    def index(self, item: Item) -> int:
+        return bisect_left(self.items, item.place, key=attrgetter("place"))
 
 
 @dataclass(slots=True, eq=False)
 class PipelineState:
-    """A pipeline at work. ``live`` finds the live items that are not yet being reported, by subject."""
+    """A pipeline at work. ``live`` finds the live items by subject; ``index`` is its place in the layout.
+
+    ``by_project`` are the shared queues of a dependent pipeline; independent ones make a queue for each item.
+    """
 
     pipeline: Pipeline
+    index: int
     queues: list[ChangeQueue] = field(default_factory=list)
     live: dict[SubjectKey, Item] = field(default_factory=dict)
+    by_project: dict[str, ChangeQueue] = field(default_factory=dict)
+    queues_made: int = 0
     consecutive_failures: int = 0
     disabled: bool = False
 
@@ -137,10 +186,31 @@ class PipelineState:
     def name(self) -> str:
         return self.pipeline.name
 
+    @property
+    def is_dependent(self) -> bool:
+        return self.pipeline.manager == DEPENDENT
+
+    def new_queue(self, name: str, window: int = 0) -> ChangeQueue:
+        self.queues_made += 1
+        queue = ChangeQueue(name, self.queues_made, window=window)
+        self.queues.append(queue)
+        return queue
+
+
+def pipelines_of(layout: Layout) -> dict[str, PipelineState]:
+    """Every pipeline of a layout, empty, with its shared queues."""
+    found = {each.name: PipelineState(each, index) for index, each in enumerate(layout.pipelines)}
+    for name, shared in layout.queues.items():
+        pipeline = found[name]
+        for each in shared:
+            queue = pipeline.new_queue(each.display_name, pipeline.pipeline.window.size)
+            pipeline.by_project |= dict.fromkeys(each.projects, queue)
+    return found
+
 
 @dataclass(slots=True, eq=False)
 class State:
-    """All that the scheduler remembers."""
+    """All that the scheduler remembers. ``verifying`` are items of which Gerrit is asked whether they were merged."""
 
     layout: Layout
     options: SchedulerSettings
@@ -152,8 +222,14 @@ class State:
     builds_by_uuid: dict[str, tuple[Item, Build]] = field(default_factory=dict)
     mutexes: dict[str, tuple[Item, str]] = field(default_factory=dict)
     mutex_waiters: dict[str, dict[Item, None]] = field(default_factory=dict)
+    verifying: dict[int, Item] = field(default_factory=dict)
     items_entered: int = 0
     last_reconfigured: float | None = None
+
+    def wants(self, event_type: str) -> bool:
+        """Does some trigger wait for events of this type?"""
+        triggers = (each for pipeline in self.pipelines.values() for each in pipeline.pipeline.triggers)
+        return any(event_type in each.types for each in triggers)
 
     def subject(self, item: Item) -> Subject:
         return self.records[item.subject_key]

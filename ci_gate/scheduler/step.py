@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ci_gate.model.change import SubjectKey
+from ci_gate.model.event import Event
+from ci_gate.scheduler.agenda import Agenda
 from ci_gate.scheduler.effects import Effect
 from ci_gate.scheduler.explain import Code, Decision, Decisions, Verdict
 from ci_gate.scheduler.oracle import Oracle
@@ -13,7 +16,12 @@ from ci_gate.scheduler.state import Item, State
 
 @dataclass(slots=True)
 class Step:
-    """``agenda`` holds the items whose situation may have changed; the step ends when it is empty."""
+    """``agenda`` holds the items whose situation may have changed; the step ends when it is empty.
+
+    ``internal`` are events of the service itself, which are offered to the pipelines after that (scheduler.md 15), and
+    ``merged_projects`` the connections and projects in which a change was merged. ``providing`` are subjects whose
+    needs are being put in front of them.
+    """
 
     at: float
     state: State
@@ -22,7 +30,10 @@ class Step:
     outbound: Outbound
     effects: list[Effect] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
-    agenda: dict[Item, None] = field(default_factory=dict)
+    agenda: Agenda = field(default_factory=Agenda)
+    internal: list[Event] = field(default_factory=list)
+    merged_projects: list[tuple[str, str]] = field(default_factory=list)
+    providing: set[SubjectKey] = field(default_factory=set)
 
     def emit(self, effect: Effect) -> None:
         self.effects.append(effect)
@@ -30,8 +41,8 @@ class Step:
     def touch(self, item: Item) -> None:
         """The item's situation may have changed: look at it again in this step, and draw its picture anew."""
         item.view = None
-        if not item.gone:
-            self.agenda[item] = None
+        if item.inside:
+            self.agenda.add(item)
 
     def decide(self, subject: object, pipeline: str | None, code: Code, **values: object) -> None:
         decision = Decision(self.at, str(subject), pipeline, code, tuple(values.items()))

@@ -41,7 +41,6 @@ def _draw_item(state: State, item: Item) -> ItemView:
         enqueued_at=item.enqueued_at,
         live=item.live,
         active=item.active,
-        ahead=tuple(state.subject(each) for each in item.chain_ahead()),
         item_ahead=subject_id(state.subject(item.item_ahead)) if item.item_ahead else None,
         items_behind=tuple(name for each in item.items_behind if (name := subject_id(state.subject(each))) is not None),
         ref=item.build_set.name if isinstance(subject, Change) else None,
@@ -91,10 +90,14 @@ def pipeline_view(state: State, pipeline: PipelineState) -> PipelineView:
 
 
 def _queue_view(state: State, queue: ChangeQueue) -> QueueView:
-    """Chains in queue order: an item that has nothing ahead starts a new head."""
-    heads: list[list[ItemView]] = []
+    """Each head with those that stand on it, in queue order. Items that only wait for their report come first."""
+    heads: list[list[ItemView]] = [[item_view(state, each)] for each in queue.departing]
+    chains: dict[Item, list[ItemView]] = {}
     for item in queue.items:
-        if item.item_ahead is None or not heads:
-            heads.append([])
-        heads[-1].append(item_view(state, item))
+        if item.item_ahead is None:
+            chains[item] = []
+            heads.append(chains[item])
+        else:
+            chains[item] = chains[item.item_ahead]
+        chains[item].append(item_view(state, item))
     return QueueView(queue.name, queue.window, tuple(tuple(head) for head in heads))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ci_gate.model.build import BuildEnd, BuildUpdate
-from ci_gate.model.change import Account, ChangeDetails, PatchSet, Vote
+from ci_gate.model.change import Account, ChangeDetails, PatchSet, SubmitLabel, SubmitRecord, Vote
 from ci_gate.model.event import Event
 from ci_gate.model.expression import Expression
 from ci_gate.model.item import ItemView
@@ -39,6 +39,7 @@ from ci_gate.scheduler.effects import (
     SendReport,
     SetTimer,
     UpdateRepository,
+    VerifySubmit,
 )
 from ci_gate.scheduler.explain import Code, Decision
 from ci_gate.scheduler.inputs import (
@@ -51,11 +52,14 @@ from ci_gate.scheduler.inputs import (
     MergeAnswered,
     QueryFailed,
     ReportAnswered,
+    SubmitVerified,
     TimerFired,
 )
 from ci_gate.scheduler.oracle import Answer
 from ci_gate.scheduler.scheduler import Scheduler
 
+READY = SubmitRecord("NOT_READY", (SubmitLabel("Code-Review", "OK"), SubmitLabel("Verified", "NEED")))
+NOT_READY = SubmitRecord("NOT_READY", (SubmitLabel("Code-Review", "NEED"), SubmitLabel("Verified", "NEED")))
 SEED = b"sixteen bytes !!"
 JOE = Account("Joe", "joe@example.org", "joe")
 
@@ -156,6 +160,8 @@ class World:
     answers_queries: bool = True
     answers_merges: bool = True
     answers_reports: bool = True
+    answers_verification: bool = True
+    refuses_to_submit: set[str] = field(default_factory=set)
     event_delays: dict[str, float] = field(default_factory=dict)
     pending: list[Effect] = field(default_factory=list)
     all_effects: list[Effect] = field(default_factory=list)
@@ -186,6 +192,7 @@ class World:
             number,
             project,
             str(known.pop("branch", "master")),
+            change_id=change_id_of(name),
             patch_sets=(_patch_set(number, 1, files),),
             **known,
         )
@@ -286,12 +293,21 @@ class World:
                 answer = MergeAnswer(effect.request.name, MergeOutcome.MERGED, url="http://merger/p")
                 return [MergeAnswered(self.at, answer)]
             case SendReport() if self.answers_reports:
+                self._submit(effect.report)
                 return [ReportAnswered(self.at, effect.report_id, Delivery(DeliveryOutcome.DELIVERED))]
+            case VerifySubmit() if self.answers_verification:
+                merged = self.changes[effect.number].status == "MERGED"
+                return [SubmitVerified(self.at, effect.item, merged, "" if merged else "Gerrit did not submit it")]
             case LaunchBuild() | CancelBuild() | RecordRunTime():
                 return []
             case _:
                 self.pending.append(effect)
                 return []
+
+    def _submit(self, report: object) -> None:
+        submits = isinstance(report, Review) and "submit" in report.flags
+        if submits and self._name(report.number, report.patchset) not in self.refuses_to_submit:
+            self.changes[report.number] = replace(self.changes[report.number], status="MERGED", is_open=False)
 
     def search(self, search: Search) -> tuple[ChangeDetails, ...]:
         """Newest first, as Gerrit's answers are."""
@@ -400,6 +416,10 @@ class World:
         subject = item.subject
         name = self._name(subject.number, subject.patchset) if hasattr(subject, "number") else str(subject.key)
         return f"{name} (failing)" if item.failing_reasons else name
+
+
+def change_id_of(name: str) -> str:
+    return "I" + f"{ord(name):x}" * 20
 
 
 def _patch_set(number: str, patchset: int, files: object) -> PatchSet:

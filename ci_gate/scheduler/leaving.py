@@ -1,0 +1,109 @@
+"""How items leave their queue, and what that means for those that stay (scheduler.md 6 and 7.2)."""
+
+from __future__ import annotations
+
+from ci_gate.model.change import Change
+from ci_gate.model.event import Event
+from ci_gate.scheduler import building, reporting, windows
+from ci_gate.scheduler.explain import Code, Verdict
+from ci_gate.scheduler.state import ChangeQueue, Item, PipelineState
+from ci_gate.scheduler.step import Step
+
+
+def drop_outdated(step: Step, pipeline: PipelineState, event: Event, subject: Change) -> None:
+    """A new patch set or an abandoned change takes the old item along, whatever the triggers say."""
+    if event.type == "patchset-created" and pipeline.pipeline.dequeue_on_new_patchset:
+        key = subject.key
+        patch_sets = step.state.records.of_change(key.connection, key.number)
+        inside = (pipeline.live.get(each) for each in patch_sets if key.updates(each))
+        older = min(
+            (item for item in inside if item and not item.reporting), key=lambda item: item.number, default=None
+        )
+        if older is not None:
+            step.decide(older.subject_key, pipeline.name, Code.SUPERSEDED, patchset=subject.patchset)
+            withdraw(step, older)
+    elif event.type == "change-abandoned":
+        abandoned = pipeline.live.get(subject.key)
+        if abandoned is not None and not abandoned.reporting:
+            step.decide(abandoned.subject_key, pipeline.name, Code.ABANDONED)
+            withdraw(step, abandoned)
+
+
+def withdraw(step: Step, item: Item) -> None:
+    """Take an item out with its builds; nothing is reported. Those behind it are tested anew."""
+    building.cancel_builds(step, item)
+    reset_behind(step, item)
+    reporting.forget_start_report(step, item)
+    take_out(step, item)
+
+
+def leave_for_need(step: Step, item: Item, why: Verdict) -> None:
+    """What it needs can no longer be provided: a failure, told as such (scheduler.md 6.4)."""
+    step.decide_verdict(item.subject_key, item.pipeline.name, why)
+    building.cancel_builds(step, item)
+    reset_behind(step, item)
+    building.skip_all(step, item)
+    if item.live:
+        reporting.report_need_failed(step, item)
+    depart_unmerged(step, item)
+
+
+def depart_unmerged(step: Step, item: Item) -> None:
+    """The item's fate is decided, and it is not to be merged: nobody waits for the delivery of its report."""
+    if item.pipeline.is_dependent and item.live:
+        reset_behind(step, item)
+        windows.shrink(step, item.pipeline, item.queue)
+    take_out(step, item)
+
+
+def reset_behind(step: Step, item: Item) -> None:
+    for each in building.with_all_behind(item)[1:]:
+        building.reset(step, each)
+
+
+def take_out(step: Step, item: Item) -> None:
+    """The item is no member of its queue any more; those behind it stand on the item ahead of it."""
+    queue, pipeline = item.queue, item.pipeline
+    index = queue.index(item)
+    ahead = item.item_ahead
+    for behind in list(item.items_behind):
+        behind.link(ahead)
+        step.touch(behind)
+    item.link(None)
+    del queue.items[index]
+    del queue.by_key[item.subject_key]
+    if pipeline.live.get(item.subject_key) is item:
+        del pipeline.live[item.subject_key]
+    item.inside = False
+    if item.active:
+        queue.active -= 1
+    if item.passes:
+        touch_from(step, queue, index)
+    for each in step.state.records.needers_of(item.subject_key):
+        if each.pipeline is pipeline:
+            step.touch(each)
+    if ahead is not None and not ahead.live:
+        step.touch(ahead)
+    building.forget(step, item)
+    windows.settle(step, queue)
+    queue.departing[item] = None
+    leave_if_delivered(step, item)
+
+
+def touch_from(step: Step, queue: ChangeQueue, index: int) -> None:
+    """The nearest non-failing item has changed for those from here on, up to the first that is one itself."""
+    for each in queue.items[index:]:
+        step.touch(each)
+        if each.passes:
+            return
+
+
+def leave_if_delivered(step: Step, item: Item) -> None:
+    """Forget an item that has left, once its report is settled."""
+    queue, pipeline = item.queue, item.pipeline
+    if item.inside or item.open_reports or item not in queue.departing:
+        return
+    del queue.departing[item]
+    step.state.records.release(item.subject_key, item)
+    if not queue.items and not queue.departing and not pipeline.is_dependent:
+        pipeline.queues.remove(queue)

@@ -1,0 +1,116 @@
+"""Speculative states: asking mergers for them, and what their answers mean (scheduler.md 8)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ci_gate.model.change import Change, Periodic, RefUpdate, Subject
+from ci_gate.model.merge import MergeAnswer, MergeMode, MergeOutcome, MergeRequest, UpdateRequest
+from ci_gate.scheduler import building
+from ci_gate.scheduler.effects import Merge, SetTimer, UpdateRepository
+from ci_gate.scheduler.explain import Code
+from ci_gate.scheduler.state import Item, MergeState
+from ci_gate.scheduler.step import Step
+
+MERGE_REPEATS = 3
+MERGE_REPEAT_S = 5.0
+
+
+def prepare(step: Step, item: Item) -> None:
+    """Ask for the state that the item's builds will test, and first for those that it stands on and nobody asked for.
+
+    Items without jobs have none of their own until somebody stands on them.
+    """
+    asked_for = [item]
+    ahead = item.item_ahead
+    while ahead is not None and ahead.build_set.merge_state is MergeState.NEW:
+        asked_for.append(ahead)
+        ahead = ahead.item_ahead
+    for each in reversed(asked_for):
+        each.build_set.ahead = _changes_ahead(step, each)
+        _request(step, each)
+
+
+def _changes_ahead(step: Step, item: Item) -> tuple[Change, ...]:
+    subjects = (step.state.subject(each) for each in item.chain_ahead())
+    return tuple(each for each in subjects if isinstance(each, Change))
+
+
+def _request(step: Step, item: Item) -> None:
+    """For refs and timers, a fresh copy of the repository."""
+    state, build_set = step.state, item.build_set
+    subject = state.subject(item)
+    if build_set.name is None:
+        build_set.name = f"Z{state.identifiers.take()}"
+        build_set.merge_requested_at = step.at
+        state.items_by_build_set[build_set.name] = item
+    build_set.merge_state = MergeState.PENDING
+    build_set.merge_tries += 1
+    precedence = item.pipeline.pipeline.precedence
+    if not isinstance(subject, Change):
+        update = UpdateRequest(build_set.name, subject.key.connection, subject.project)
+        step.emit(UpdateRepository(update, precedence))
+        return
+    project = state.layout.projects.get(subject.project)
+    request = MergeRequest(
+        ref=build_set.name,
+        connection=subject.key.connection,
+        project=subject.project,
+        branch=subject.branch,
+        refspec=subject.refspec,
+        number=subject.number,
+        patchset=subject.patchset,
+        mode=project.merge_mode if project else MergeMode.MERGE_RESOLVE,
+        made_at=build_set.merge_requested_at or step.at,
+        ahead=item.item_ahead.build_set.name if item.item_ahead else None,
+        revision=subject.revision,
+    )
+    step.emit(Merge(request, precedence))
+
+
+def merge_answered(step: Step, answer: MergeAnswer) -> None:
+    """Only a conflict is the change's fault; everything else is asked for again first (scheduler.md 8)."""
+    item = step.state.items_by_build_set.get(answer.ref)
+    if item is None or item.build_set.merge_state is not MergeState.PENDING:
+        step.decide(answer.ref, None, Code.UNKNOWN_ANSWER, what="a merge")
+        return
+    build_set, subject = item.build_set, step.state.subject(item)
+    name, pipeline = item.subject_key, item.pipeline.name
+    answer = _understood(answer, subject)
+    if answer.outcome is MergeOutcome.MERGED:
+        build_set.answer, build_set.merge_state = answer, MergeState.COMPLETE
+        code = Code.MERGED if isinstance(subject, Change) else Code.UPDATED
+        step.decide(name, pipeline, code, commit=answer.commit)
+    elif _may_pass(answer.outcome) and build_set.merge_tries <= MERGE_REPEATS:
+        delay = MERGE_REPEAT_S * 2 ** (build_set.merge_tries - 1)
+        step.emit(SetTimer(f"merge:{answer.ref}", step.at + delay))
+        step.decide(name, pipeline, Code.MERGE_REPEATED, tries=build_set.merge_tries + 1, reason=answer.detail)
+    else:
+        build_set.answer, build_set.merge_state = answer, MergeState.COMPLETE
+        step.decide(name, pipeline, Code.NOT_MERGED, outcome=answer.outcome.value, reason=answer.detail)
+        building.skip_all(step, item)
+    step.touch(item)
+
+
+def _understood(answer: MergeAnswer, subject: Subject) -> MergeAnswer:
+    """The answer as it counts for this kind of subject (scheduler.md 8 nos. 4 and 5)."""
+    match subject:
+        case Change() if answer.outcome is MergeOutcome.MERGED and answer.commit is None:
+            return replace(answer, outcome=MergeOutcome.INTERNAL, detail="the merger named no commit")
+        case RefUpdate() if answer.outcome is MergeOutcome.MERGED:
+            return replace(answer, commit=subject.newrev)
+        case Periodic():
+            return replace(answer, outcome=MergeOutcome.MERGED)  # it goes on with what there is
+        case _:
+            return answer
+
+
+def _may_pass(outcome: MergeOutcome) -> bool:
+    return outcome not in (MergeOutcome.CONFLICT, MergeOutcome.MISSING_BRANCH)
+
+
+def merge_again(step: Step, name: str) -> None:
+    """The timer after a merge that failed for technical reasons has fired."""
+    item = step.state.items_by_build_set.get(name)
+    if item is not None and item.build_set.merge_state is MergeState.PENDING:
+        _request(step, item)
