@@ -146,12 +146,12 @@ class Outbox:
     # --- Gerrit ---
 
     async def _query(self, effect: QueryChange) -> None:
-        asked = query_change(self._gerrits[effect.connection], effect.number)
+        asked = query_change(self._gerrits[effect.connection], effect.number, readiness=effect.readiness)
         details, failure = await self._asked(effect, f"query of change {effect.number}", asked)
         self._inbox.put(lambda at: failure(at) if failure else ChangeAnswered(at, effect.ticket, details))
 
     async def _search(self, effect: SearchChanges) -> None:
-        asked = search_changes(self._gerrits[effect.connection], effect.search)
+        asked = search_changes(self._gerrits[effect.connection], effect.search, readiness=effect.readiness)
         found, failure = await self._asked(effect, f"search for {effect.search.value}", asked)
         self._inbox.put(lambda at: failure(at) if failure else ChangesFound(at, effect.ticket, found or ()))
 

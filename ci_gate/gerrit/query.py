@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ci_gate.gerrit.commands import CommandPool, CommandResult, NotSentError, OutcomeUnknownError
 from ci_gate.gerrit.events import account_of, project_name, votes_of
@@ -21,10 +23,15 @@ from ci_gate.model.search import Search, SearchKind
 
 QUERY_S = 30.0
 OPTIONS = "--all-approvals --commit-message --current-patch-set --dependencies --files --patch-sets --submit-records"
+SUBMIT_REQUIREMENTS_SINCE = (3, 5)
+VERSION = re.compile(r"gerrit version (\d+)\.(\d+)")
 SAFE_VALUE = re.compile(r"[A-Za-z0-9_./@+~-]+")
 PERMANENT = ("unsupported", "unknown operator", "no such operator")
 
 JsonObject = Mapping[str, Any]
+
+_versions: WeakKeyDictionary[CommandPool, tuple[int, int]] = WeakKeyDictionary()
+"""What servers said of themselves, for as long as the service runs."""
 
 
 class QueryFailedError(Exception):
@@ -35,14 +42,54 @@ class QueryFailedError(Exception):
         self.transient = transient
 
 
-async def query_change(pool: CommandPool, number: str) -> ChangeDetails | None:
-    """All that Gerrit tells of a change; None if it knows no such change. Raises QueryFailedError."""
-    records = await query(pool, f"change:{decimal_text(number)}", OPTIONS)
-    return _details_of(records[0], pool.settings.name) if records else None
+async def query_change(pool: CommandPool, number: str, *, readiness: bool = False) -> ChangeDetails | None:
+    """All that Gerrit tells of a change; None if it knows no such change. Raises QueryFailedError.
+
+    ``readiness``: also whether it would submit it.
+    """
+    terms = f"change:{decimal_text(number)}"
+    records = await query(pool, terms, OPTIONS)
+    if not records:
+        return None
+    details = _details_of(records[0], pool.settings.name)
+    return (await _with_readiness(pool, terms, (details,)))[0] if readiness else details
 
 
-async def search_changes(pool: CommandPool, search: Search) -> tuple[ChangeDetails, ...]:
+async def search_changes(pool: CommandPool, search: Search, *, readiness: bool = False) -> tuple[ChangeDetails, ...]:
     """All that Gerrit tells of the changes that a search finds, in its order. Raises QueryFailedError."""
+    found = await _search(pool, search)
+    return await _with_readiness(pool, _terms(search), found) if readiness and found else found
+
+
+async def _with_readiness(pool: CommandPool, terms: str, found: tuple[ChangeDetails, ...]) -> tuple[ChangeDetails, ...]:
+    """With what SSH can tell of submit requirements: yes, or not yes (gerrit-wire.md 4.6 (c))."""
+    if await _records_decide(pool):
+        return found
+    try:
+        records = await query(pool, f"{terms} is:submittable", "")
+    except QueryFailedError as problem:
+        if problem.transient:
+            raise
+        records = Page()  # an operator that it does not know says nothing
+    submittable = {decimal_text(each["number"]) for each in records}
+    return tuple(replace(each, records_decide=False, is_submittable=each.number in submittable) for each in found)
+
+
+async def _records_decide(pool: CommandPool) -> bool:
+    """Is the server older than submit requirements? What cannot be told counts as newer."""
+    known = _versions.get(pool)
+    if known is None:
+        try:
+            result = await pool.run("gerrit version", deadline_s=QUERY_S, repeatable=True)
+        except (NotSentError, OutcomeUnknownError) as problem:
+            raise QueryFailedError(str(problem), transient=True) from problem
+        numbers = VERSION.search(result.stdout) if result.exit_status == 0 else None
+        known = (int(numbers[1]), int(numbers[2])) if numbers else SUBMIT_REQUIREMENTS_SINCE
+        _versions[pool] = known
+    return known < SUBMIT_REQUIREMENTS_SINCE
+
+
+async def _search(pool: CommandPool, search: Search) -> tuple[ChangeDetails, ...]:
     found: dict[str, ChangeDetails] = {}
     while True:
         page = await query(pool, _terms(search), f"{OPTIONS} --start {len(found)}" if found else OPTIONS)

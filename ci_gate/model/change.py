@@ -122,7 +122,9 @@ class RelatedChange:
 class ChangeDetails:
     """All that one query tells of a change (``spec/gerrit-wire.md`` 4.4).
 
-    ``patch_sets`` are in ascending order; ``votes`` stand on the current one.
+    ``patch_sets`` are in ascending order; ``votes`` stand on the current one. ``records_decide``: the submit records
+    tell all of what Gerrit asks for; else (3.5 and later) ``is_submittable`` says whether it would submit the change
+    as it is, and of one that it would not nothing more is known (gerrit-wire.md 4.6 (c)).
     """
 
     connection: str
@@ -143,6 +145,8 @@ class ChangeDetails:
     depends_on: tuple[RelatedChange, ...] = ()
     needed_by: tuple[RelatedChange, ...] = ()
     submit_records: tuple[SubmitRecord, ...] = ()
+    records_decide: bool = True
+    is_submittable: bool = False
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -177,6 +181,8 @@ class Change:
     votes: tuple[Vote, ...] = ()
     label_names: tuple[str, ...] = ()
     submit_records: tuple[SubmitRecord, ...] = ()
+    records_decide: bool = True
+    is_submittable: bool = False
     status: str = "NEW"
     is_open: bool = True
     is_current: bool = True
@@ -223,6 +229,8 @@ class Change:
             votes=details.votes,
             label_names=details.label_names,
             submit_records=details.submit_records,
+            records_decide=details.records_decide,
+            is_submittable=details.is_submittable,
             status=details.status,
             is_open=details.is_open,
             is_current=details.current_patchset == patchset,

@@ -8,6 +8,7 @@ this world comes over SSH, Gearman and HTTP.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -35,7 +36,8 @@ class WorldError(Exception):
 class World:
     """``examples`` is the folder with ci.conf, layout.yaml and functions.py; ``vendor`` goes into recheck-VENDOR.
 
-    ``settings`` are values for (section, key) of ci.conf besides those that the sandbox needs.
+    ``settings`` are values for (section, key) of ci.conf besides those that the sandbox needs. ``may_submit``: the CI
+    account may give the highest votes, and merge.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class World:
         settings: Values | None = None,
         executors: int = 4,
         gearman_port: int | None = None,
+        may_submit: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -64,6 +67,7 @@ class World:
         )
         self._process: Process | None = None
         self._examples = examples
+        self._may_submit = may_submit
         self._settings = dict(settings or {})
         text = layout if layout is not None else (examples / "layout.yaml").read_text(encoding="utf-8")
         (folder / "layout.yaml").write_text(text.replace("VENDOR", vendor), encoding="utf-8")
@@ -73,7 +77,9 @@ class World:
     async def __aenter__(self) -> Self:
         """Gerrit runs and has its CI account; the service is configured, not started."""
         await asyncio.to_thread(self.gerrit.start)
-        self.gerrit.create_account(CI_ACCOUNT, name="Demo CI", votes={"Verified": (-1, 1)})
+        highest = 2 if self._may_submit else 1
+        votes = {"Verified": (-highest, highest)}
+        self.gerrit.create_account(CI_ACCOUNT, name="Demo CI", votes=votes, may_submit=self._may_submit)
         self.gerrit.create_account("dev", may_push=True, may_abandon=True)
         self.write_config()
         return self
@@ -93,6 +99,10 @@ class World:
         if self._process is None:
             raise WorldError("the service does not run")
         return self._process.pid
+
+    def hang_up(self) -> None:
+        """Tell the service to read its files again."""
+        os.kill(self.pid, signal.SIGHUP)
 
     def write_config(self) -> None:
         state = self.folder / "state"

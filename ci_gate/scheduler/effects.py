@@ -16,11 +16,15 @@ from ci_gate.model.search import Search
 
 @dataclass(frozen=True, slots=True)
 class QueryChange:
-    """Ask Gerrit for everything about a change; answered by ChangeAnswered or QueryFailed. Reads only."""
+    """Ask Gerrit for everything about a change; answered by ChangeAnswered or QueryFailed. Reads only.
+
+    ``readiness``: also whether Gerrit would submit it.
+    """
 
     ticket: int
     connection: str
     number: str
+    readiness: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class SearchChanges:
     ticket: int
     connection: str
     search: Search
+    readiness: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ PARENT_ENQUEUED = "parent-change-enqueued"
 class Entry:
     """One subject on its way in. ``queue`` None: the one that it belongs to. ``enqueued_at`` None: now.
 
-    ``quiet``: without a start report. ``live`` False: only to be merged below others.
+    ``quiet``: without a start report. ``live`` False: only to be merged below others. ``on_its_own``: not only for the
+    sake of another.
     """
 
     pipeline: PipelineState
@@ -34,6 +35,7 @@ class Entry:
     live: bool = True
     queue: ChangeQueue | None = None
     enqueued_at: float | None = None
+    on_its_own: bool = True
 
 
 Entering = Generator[Entry, bool, bool]
@@ -65,7 +67,7 @@ def _entering(step: Step, entry: Entry) -> Entering:
     subject = state.records[key]
     refusal = None
     if pipeline.is_dependent and isinstance(subject, Change):  # 2
-        refusal = needs.not_ready(pipeline, subject)
+        refusal = needs.not_ready(pipeline, subject, on_its_own=entry.on_its_own)
     if refusal is None and not entry.ignore_requirements:  # 3
         votes = state.options.reject_requires_votes
         refusal = check_requirements(pipeline.pipeline, subject, step.at, reject_requires_votes=votes)
@@ -90,7 +92,7 @@ def _entering(step: Step, entry: Entry) -> Entering:
             record = state.records.change(behind)
             same_queue = record is not None and pipeline.by_project.get(record.project) is queue
             if record is not None and same_queue and needs.not_ready(pipeline, record) is None:
-                yield replace(entry, key=behind, enqueued_at=None)
+                yield replace(entry, key=behind, enqueued_at=None, on_its_own=False)
     _tell_internal_triggers(step, item)  # 10
     return True
 
@@ -105,7 +107,7 @@ def _provide_needs(step: Step, entry: Entry, queue: ChangeQueue, change: Change)
             came_in = False  # a circle of needs, or a change that Gerrit does not show
         else:
             step.providing.add(entry.key)
-            came_in = yield replace(entry, key=need, live=entry.pipeline.is_dependent)
+            came_in = yield replace(entry, key=need, live=entry.pipeline.is_dependent, on_its_own=False)
             step.providing.discard(entry.key)
         if not came_in:
             step.decide(entry.key, entry.pipeline.name, Code.NEED_REFUSED, change=str(need))

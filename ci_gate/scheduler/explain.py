@@ -43,6 +43,7 @@ class Code(StrEnum):
     ENTERED_DEAD = "entered-dead"
     NO_QUEUE = "no-queue"
     NOT_READY = "not-ready"
+    READINESS_UNKNOWN = "readiness-unknown"
     NEED_ELSEWHERE = "need-elsewhere"
     NEED_OUTDATED = "need-outdated"
     NEED_MISSING = "need-missing"
@@ -107,6 +108,7 @@ TEXTS = {
     Code.ENTERED_DEAD: "was put below a change that needs it, to be merged and not tested, behind {behind}",
     Code.NO_QUEUE: "project {project} is in no queue of this pipeline",
     Code.NOT_READY: "Gerrit would not submit {change} now: {blockers}",
+    Code.READINESS_UNKNOWN: "SSH cannot tell whether Gerrit would submit {change}, and nobody asked for it here",
     Code.NEED_ELSEWHERE: "it needs {change}, which is neither merged nor of a project of the same queue",
     Code.NEED_OUTDATED: "it needs {change}, which is not the current patch set",
     Code.NEED_MISSING: "left: it needs {change}, which is no longer in front of it",
@@ -121,7 +123,7 @@ TEXTS = {
     Code.NOT_A_CHANGE: "the pipeline requires what only changes have",
     Code.WIP: "wip is {found}, the pipeline requires otherwise",
     Code.PRIVATE: "private is {found}, the pipeline requires otherwise",
-    Code.SUBMITTABLE: "whether Gerrit would submit the change is not known to this version",
+    Code.SUBMITTABLE: "submittable is {found}, the pipeline requires otherwise",
     Code.UNKNOWN_PROJECT: "project {project} is not in the layout",
     Code.NO_SUCH_CHANGE: "Gerrit does not show this change or patch set to us",
     Code.QUERY_REFUSED: "Gerrit refused the query: {reason}",

@@ -8,6 +8,7 @@ from ci_gate.model.change import NO_REVISION, Change, Subject, Vote, normal_labe
 from ci_gate.model.event import Event
 from ci_gate.model.layout import EventFilter, Pipeline, Requirements, VoteRequirement
 from ci_gate.scheduler.explain import Code, Verdict, failed, passed
+from ci_gate.scheduler.readiness import is_submittable
 
 BUILT_IN_TRIGGERS = {"timer": Code.TIMER, "zuul": Code.INTERNAL}
 FOR_OTHER_EVENTS = {Code.NO_TRIGGER, Code.EVENT_TYPE, Code.OTHER_CONNECTION, *BUILT_IN_TRIGGERS.values()}
@@ -178,9 +179,8 @@ def _check_marks(require: Requirements, reject: Requirements, change: Change) ->
     for found, code, required, rejected in (
         (change.wip, Code.WIP, require.wip, reject.wip),
         (change.private, Code.PRIVATE, require.private, reject.private),
+        (is_submittable(change), Code.SUBMITTABLE, require.submittable, reject.submittable),
     ):
         if (required is not None and found != required) or (rejected is not None and found == rejected):
             return failed(code, found=found)
-    if require.submittable is not None or reject.submittable is not None:
-        return failed(Code.SUBMITTABLE)
     return None

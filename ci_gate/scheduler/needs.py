@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ci_gate.model.change import Change, ChangeKey
 from ci_gate.scheduler.explain import Code, Verdict, failed
-from ci_gate.scheduler.readiness import blockers, own_labels
+from ci_gate.scheduler.readiness import blockers, is_known, own_labels
 from ci_gate.scheduler.state import ChangeQueue, Item, PipelineState, State
 
 
@@ -41,11 +41,17 @@ def _refusal(
     return not_ready(pipeline, record)
 
 
-def not_ready(pipeline: PipelineState, change: Change) -> Verdict | None:
-    """What keeps Gerrit from submitting it now, the pipeline's own labels aside (gerrit-wire.md 4.6)."""
+def not_ready(pipeline: PipelineState, change: Change, *, on_its_own: bool = False) -> Verdict | None:
+    """What keeps Gerrit from submitting it now, the pipeline's own labels aside (gerrit-wire.md 4.6).
+
+    Where that is not known, a change may come in ``on_its_own``: its event was accepted, or an operator named it; one
+    that would only be pulled in may not, unless the pipeline's requirements decide.
+    """
     found = blockers(change, own_labels(pipeline.pipeline))
     if not found:
-        return None
+        if is_known(change) or on_its_own or pipeline.pipeline.require.approval:
+            return None
+        return failed(Code.READINESS_UNKNOWN, change=str(change.key))
     named = sorted(f"{each.name} {each.detail}".strip() for each in found)
     return failed(Code.NOT_READY, change=str(change.key), blockers=tuple(named))
 

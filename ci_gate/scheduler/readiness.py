@@ -1,6 +1,6 @@
 """Would Gerrit submit a change now, our own labels aside? What stands against it, by name (gerrit-wire.md 4.6).
 
-This is rule (a), submit records; submit requirements and queries by ``is:submittable`` come with gating.
+Rules (a), submit records, and (c), what SSH alone can tell; submit requirements need HTTP.
 """
 
 from __future__ import annotations
@@ -37,6 +37,16 @@ def blockers(change: Change, ours: Collection[str]) -> frozenset[Blocker]:
     if change.wip:
         found.add(Blocker("wip"))
     return frozenset(found | _of_records(change.submit_records, ours))
+
+
+def is_known(change: Change) -> bool:
+    """Is a change without blockers really ready? If not, Gerrit may ask for something that it does not show."""
+    return change.records_decide or change.is_submittable
+
+
+def is_submittable(change: Change) -> bool:
+    """Would Gerrit submit it as it is, by what it showed? (4.6, ``submittable``)"""
+    return not blockers(change, ()) and is_known(change)
 
 
 def _of_records(records: Collection[SubmitRecord], ours: Collection[str]) -> set[Blocker]:

@@ -30,7 +30,7 @@ def ask(step: Step, intake: Intake, change: ChangeId) -> None:
     """Ask for the change itself."""
     refresh = intake.refreshes.setdefault(change, Refresh(None, 0))
     refresh.ticket, refresh.asked_after = intake.issue(change, None), intake.arrived
-    step.emit(QueryChange(refresh.ticket, *change))
+    step.emit(QueryChange(refresh.ticket, *change, step.state.asks_readiness(change[0])))
 
 
 def take_answer(step: Step, intake: Intake, message: ChangeAnswered | ChangesFound | QueryFailed) -> ChangeId | None:
@@ -160,12 +160,13 @@ def _go_on_gathering(step: Step, intake: Intake, change: ChangeId, refresh: Refr
 
 
 def _send_questions(step: Step, intake: Intake, change: ChangeId, gathering: Gathering) -> None:
+    readiness = step.state.asks_readiness(change[0])
     for question in gathering.to_send():
         ticket = intake.issue(change, question)
         if isinstance(question, str):
-            step.emit(QueryChange(ticket, change[0], question))
+            step.emit(QueryChange(ticket, change[0], question, readiness))
         else:
-            step.emit(SearchChanges(ticket, change[0], question))
+            step.emit(SearchChanges(ticket, change[0], question, readiness))
 
 
 def _finish(step: Step, change: ChangeId, refresh: Refresh, gathering: Gathering) -> None:

@@ -231,6 +231,14 @@ class State:
         triggers = (each for pipeline in self.pipelines.values() for each in pipeline.pipeline.triggers)
         return any(event_type in each.types for each in triggers)
 
+    def asks_readiness(self, connection: str) -> bool:
+        """Does some pipeline want to know whether Gerrit would submit a change?"""
+        pipelines = (each.pipeline for each in self.pipelines.values() if each.pipeline.source == connection)
+        return any(
+            each.manager == DEPENDENT or each.require.submittable is not None or each.reject.submittable is not None
+            for each in pipelines
+        )
+
     def subject(self, item: Item) -> Subject:
         return self.records[item.subject_key]
 

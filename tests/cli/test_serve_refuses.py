@@ -137,7 +137,7 @@ def test_a_configuration_that_is_not_there(place):
 @pytest.mark.parametrize(
     ("layout", "needs"),
     [
-        (LAYOUT.replace("Independent", "Dependent"), "DependentPipelineManager"),
+        (LAYOUT.replace("Independent", "Supercedent"), "SupercedentPipelineManager"),
         (
             LAYOUT.replace("{gerrit: [{event: patchset-created}]}", "{timer: [{time: '0 * * * *'}]}"),
             "the timer trigger",

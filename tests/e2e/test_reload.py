@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
 from asyncio.subprocess import PIPE
 
@@ -21,17 +19,13 @@ def rewrite(site, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def hang_up(site) -> None:
-    os.kill(site.world.pid, signal.SIGHUP)
-
-
 async def test_a_new_job_joins_what_is_running(site):
     site.jenkins.add_job("gate-more")
     site.jenkins.hold(JOB)
     change = site.upload()
     build = await site.jenkins.running(JOB)
     rewrite(site, f"      - {JOB}\n", f"      - {JOB}\n      - gate-more\n")
-    hang_up(site)
+    site.world.hang_up()
     await when(lambda: len(site.builds(change.number)) == 2, "the build of the new job")
     assert build.running, "what was running goes on"
     site.jenkins.release(JOB)
@@ -43,7 +37,7 @@ async def test_a_new_job_joins_what_is_running(site):
 
 async def test_a_broken_layout_stays_outside_and_is_told_of_until_it_is_mended(site):
     rewrite(site, "event: patchset-created", "event: patchset-made")
-    hang_up(site)
+    site.world.hang_up()
     message = await when(lambda: site.status().get("message"), "the refusal on the status page")
     assert "patchset-made" in message
     assert "layout.yaml:" in message
@@ -51,7 +45,7 @@ async def test_a_broken_layout_stays_outside_and_is_told_of_until_it_is_mended(s
     await site.vote(change.number, +1)
     rewrite(site, "event: patchset-made", "event: patchset-created")
     before = site.status()["last_reconfigured"]
-    hang_up(site)
+    site.world.hang_up()
     await when(lambda: "message" not in site.status(), "the message to go")
     await when(lambda: site.status()["last_reconfigured"] > before, "the new layout to be in force")
 
@@ -102,7 +96,7 @@ async def test_new_functions_come_with_the_layout(site):
     functions = site.world.folder / "functions.py"
     functions.write_text("def set_log_url(item, job, params):\n    params['LOG_PATH'] = 'elsewhere'\n")
     before = site.status()["last_reconfigured"]
-    hang_up(site)
+    site.world.hang_up()
     await when(lambda: site.status()["last_reconfigured"] > before, "the new layout to be in force")
     change = site.upload()
     await site.vote(change.number, +1)
