@@ -4,7 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check bench clean venv
+STEPS  ?= 1000000
+
+.PHONY: demo test check bench simulate clean venv
 
 demo: venv              ## the main job on a simulated Gerrit and Jenkins, in under a minute
 	@$(BIN)/ci-gate demo
@@ -21,6 +23,9 @@ check: venv             ## ruff, mypy --strict and the floors
 bench: venv             ## measure what the README claims; writes bench/results.md
 	@PYTHON="$(BIN)/python" scripts/system-packages gearmand
 	@$(BIN)/python -m bench
+
+simulate: venv          ## STEPS=… steps of random histories against the scheduler; a failing one is made short and replays
+	@PYTHONPATH=tests/simulation $(BIN)/python tests/simulation/simulate.py $(STEPS)
 
 venv: $(STAMP)
 

@@ -181,6 +181,7 @@ def reset(step: Step, item: Item) -> None:
     """A fresh build set, since the item is to be tested on another base. Nothing asked for yet: it stays."""
     former = item.build_set
     if former.name is None or not isinstance(step.state.subject(item), Change):
+        former.canceled_in_place, former.result = False, None
         return
     cancel_builds(step, item)
     del step.state.items_by_build_set[former.name]

@@ -57,14 +57,18 @@ def not_ready(pipeline: PipelineState, change: Change, *, on_its_own: bool = Fal
 
 
 def missing(state: State, item: Item) -> Verdict | None:
-    """Can a needed change no longer be provided to an item that is inside?"""
+    """Can a needed change no longer be provided to an item that is inside? One behind it comes too late."""
     change = state.subject(item)
     if not isinstance(change, Change) or not change.needs:
         return None
     in_front, refusal = to_put_in_front(state, item.pipeline, item.queue, change)
-    if refusal is None and in_front:
-        return failed(Code.NEED_MISSING, change=str(in_front[0]))
-    return refusal
+    if refusal is not None:
+        return refusal
+    inside = ((need, item.queue.by_key.get(need)) for need in change.needs)
+    behind = [need for need, found in inside if found is not None and found.place > item.place]
+    for need in (*in_front, *behind):
+        return failed(Code.NEED_MISSING, change=str(need))
+    return None
 
 
 def failing(state: State, item: Item) -> ChangeKey | None:

@@ -111,5 +111,7 @@ def _keep_builds(step: Step, item: Item) -> None:
     for name in [name for name in item.build_set.builds if name not in wanted]:
         step.decide(item.subject_key, item.pipeline.name, Code.JOB_REMOVED, job=name)
         building.forget_job(step, item, name)
+    if item.build_set.not_mergeable:
+        building.skip_all(step, item)  # jobs that are new in the layout will not run either
     for build in list(item.build_set.builds.values()):
         building.skip_below(step, item, build)

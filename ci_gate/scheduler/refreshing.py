@@ -17,7 +17,7 @@ from ci_gate.scheduler.inputs import ChangeAnswered, ChangesFound, QueryFailed
 from ci_gate.scheduler.records import ChangeId
 from ci_gate.scheduler.state import State
 from ci_gate.scheduler.step import Step
-from ci_gate.scheduler.waiting import Intake, Refresh, Waiting
+from ci_gate.scheduler.waiting import Intake, Refresh, Ticket, Waiting
 
 FIRST_REPEAT_S = 0.1  # an index that lags is usually there within one or two tenths of a second
 LONGEST_REPEAT_S = 2.0
@@ -29,20 +29,23 @@ DEFAULT_EVENT_DELAY_S = 10.0
 def ask(step: Step, intake: Intake, change: ChangeId) -> None:
     """Ask for the change itself."""
     refresh = intake.refreshes.setdefault(change, Refresh(None, 0))
-    refresh.ticket, refresh.asked_after = intake.issue(change, None), intake.arrived
+    refresh.ticket, refresh.asked_after = intake.issue(Ticket(change)), intake.arrived
     step.emit(QueryChange(refresh.ticket, *change, step.state.asks_readiness(change[0])))
 
 
 def take_answer(step: Step, intake: Intake, message: ChangeAnswered | ChangesFound | QueryFailed) -> ChangeId | None:
     """The change whose events may go on now; None if nobody asked."""
-    change, question = intake.tickets.pop(message.ticket, (None, None))
-    if change is None:
+    ticket = intake.tickets.pop(message.ticket, None)
+    if ticket is None:
         step.decide(message.ticket, None, Code.UNKNOWN_ANSWER, what="a query of a change")
         return None
-    refresh = intake.refreshes[change]
-    if refresh.gathering is not None and question is not None:
-        refresh.gathering.sent.discard(question)
-        _take_into_gathering(step, refresh.gathering, change, question, message)
+    change, question, gathering = ticket.change, ticket.question, ticket.gathering
+    refresh = intake.refreshes.get(change)
+    if refresh is None or refresh.gathering is not gathering:
+        return None  # another answer has told the same before
+    if question is not None and gathering is not None:
+        gathering.sent.discard(question)
+        _take_into_gathering(step, gathering, change, question, message)
         _go_on_gathering(step, intake, change, refresh)
     elif isinstance(message, ChangeAnswered):
         _take_root(step, intake, change, refresh, message.details)
@@ -162,7 +165,7 @@ def _go_on_gathering(step: Step, intake: Intake, change: ChangeId, refresh: Refr
 def _send_questions(step: Step, intake: Intake, change: ChangeId, gathering: Gathering) -> None:
     readiness = step.state.asks_readiness(change[0])
     for question in gathering.to_send():
-        ticket = intake.issue(change, question)
+        ticket = intake.issue(Ticket(change, question, gathering))
         if isinstance(question, str):
             step.emit(QueryChange(ticket, change[0], question, readiness))
         else:

@@ -48,9 +48,18 @@ class Refresh:
     served: list[Waiting] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A question under way: about the change itself, or one of a gathering."""
+
+    change: ChangeId
+    question: Question | None = None
+    gathering: Gathering | None = None
+
+
 @dataclass(slots=True)
 class Intake:
-    """Events that wait, by connection and by change; what each ticket asks (None: the change itself).
+    """Events that wait, by connection and by change; what each ticket asks.
 
     ``overtaking_timers`` are the connections for which such a timer is set, one at a time.
     """
@@ -58,7 +67,7 @@ class Intake:
     lanes: dict[str, deque[Waiting]] = field(default_factory=dict)
     by_change: dict[ChangeId, list[Waiting]] = field(default_factory=dict)
     refreshes: dict[ChangeId, Refresh] = field(default_factory=dict)
-    tickets: dict[int, tuple[ChangeId, Question | None]] = field(default_factory=dict)
+    tickets: dict[int, Ticket] = field(default_factory=dict)
     overtaking_timers: set[str] = field(default_factory=set)
     arrived: int = 0
     tickets_issued: int = 0
@@ -77,7 +86,7 @@ class Intake:
                 for patch_set in waiting.details.patch_sets:
                     yield ChangeKey(waiting.details.connection, waiting.details.number, patch_set.number)
 
-    def issue(self, change: ChangeId, question: Question | None) -> int:
+    def issue(self, ticket: Ticket) -> int:
         self.tickets_issued += 1
-        self.tickets[self.tickets_issued] = (change, question)
+        self.tickets[self.tickets_issued] = ticket
         return self.tickets_issued

@@ -1,0 +1,109 @@
+"""Layouts for the simulation: every feature that decides who is tested with whom, in several combinations."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from pathlib import Path
+
+from ci_gate.config.layout import load_layout
+from ci_gate.model.layout import Layout
+
+TEMPLATE = """
+pipelines:
+  - name: check
+    manager: IndependentPipelineManager
+    trigger:
+      gerrit:
+        - event: [patchset-created, change-restored]
+        - {{event: comment-added, comment: '(?m)^recheck$'}}
+    success: {{gerrit: {{Verified: 1}}}}
+    failure: {{gerrit: {{Verified: -1}}}}
+    {check}
+  - name: gate
+    manager: DependentPipelineManager
+    trigger: {{gerrit: [{{event: comment-added, approval: [{{Workflow: 1}}]}}]}}
+    start: {{gerrit: {{Verified: 0}}}}
+    success: {{gerrit: {{Verified: 2, submit: true}}}}
+    failure: {{gerrit: {{Verified: -2}}}}
+    {gate}
+  - name: post
+    manager: IndependentPipelineManager
+    trigger: {{gerrit: [{{event: ref-updated}}]}}
+jobs:
+  - {{name: perf, voting: false}}
+  - {{name: first, hold-following-changes: true}}
+  - {{name: docs, files: ^doc/}}
+  - {{name: stable-only, branch: ^stable$}}
+  - {{name: soak, mutex: rack}}
+  - {{name: flash, mutex: rack, attempts: 1}}
+projects:
+{projects}
+"""
+JOBS = (
+    "unit",
+    "integ",
+    "perf",
+    "first",
+    "docs",
+    "stable-only",
+    "soak",
+    "flash",
+    "{unit: [integ, perf]}",
+    "{docs: [unit]}",
+)
+CHECK = ("", "ignore-dependencies: true", "dequeue-on-new-patchset: false", "disable-after-consecutive-failures: 3")
+GATE = (
+    "",
+    "window: 0",
+    "{window: 2, window-floor: 1}",
+    "{window: 3, window-floor: 2, window-increase-type: exponential, window-increase-factor: 2}",
+    "{require: {open: true, current-patchset: true}}",
+)
+
+
+def random_layouts(seed: int) -> list[Layout]:
+    """One to three layouts that reloads go back and forth between."""
+    chance = random.Random(seed)
+    return [_layout(chance) for _ in range(chance.choice([1, 2, 3]))]
+
+
+def _layout(chance: random.Random) -> Layout:
+    projects = []
+    for name in ("one", "pair", "alone", "plain", "idle"):
+        if chance.random() < 0.1:
+            continue
+        gate = {"plain": ["noop"], "idle": []}.get(name) or chance.sample(JOBS, chance.choice([1, 1, 2, 3]))
+        if name in ("one", "pair"):
+            gate = ["shared", *gate] if chance.random() < 0.7 else ["first", *gate]
+        trees = {"check": chance.sample(JOBS, chance.choice([0, 1, 2])), "gate": gate}
+        if chance.random() < 0.5:
+            trees["post"] = ["unit"]
+        if name == "idle":
+            trees["gate"] = []
+        shown = ", ".join(f"{pipeline}: [{', '.join(jobs)}]" for pipeline, jobs in trees.items())
+        projects.append(f"  - {{name: {name}, {shown}}}")
+    text = TEMPLATE.format(
+        check=_keys(chance.choice(CHECK)),
+        gate=_keys(chance.choice(GATE)),
+        projects="\n".join(projects) or "  []",
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "layout.yaml"
+        path.write_text(text, encoding="utf-8")
+        return load_layout(path, connections={"gerrit": "gerrit"}).layout
+
+
+def _keys(flow: str) -> str:
+    """Keys in braces become lines of the pipeline."""
+    if not flow.startswith("{"):
+        return flow
+    depth, parts, part = 0, [], ""
+    for each in flow[1:-1]:
+        depth += (each == "{") - (each == "}")
+        if each == "," and not depth:
+            parts.append(part)
+            part = ""
+        else:
+            part += each
+    return "\n    ".join(each.strip() for each in [*parts, part])
