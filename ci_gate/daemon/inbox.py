@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from ci_gate.scheduler.inputs import Command, EventReceived, Input
+from ci_gate.scheduler.inputs import Command, EventReceived, Input, TimeCame
 
 Stamped = Callable[[float], Input]
 
@@ -41,7 +41,7 @@ class Inbox:
         match message:
             case Command():
                 return self._commands
-            case EventReceived():
+            case EventReceived() | TimeCame():
                 return self._events
             case _:
                 return self._results

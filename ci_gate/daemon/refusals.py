@@ -63,8 +63,6 @@ def not_yet(layout: Layout) -> Iterator[str]:
 def _needs(pipeline: Pipeline) -> Iterator[str]:
     if pipeline.manager == SUPERCEDENT:
         yield pipeline.manager
-    for each in dict.fromkeys(one.trigger for one in pipeline.triggers if one.trigger in ("timer", "zuul")):
-        yield f"the {each} trigger"
     if any(each.scope for each in pipeline.triggers):
         yield "the trigger scope: failed"
     if pipeline.priorities or pipeline.limit:

@@ -28,6 +28,7 @@ from ci_gate.daemon.notify import notify
 from ci_gate.daemon.operations import Observer
 from ci_gate.daemon.outbox import Outbox
 from ci_gate.daemon.reload import Reloader
+from ci_gate.daemon.timers import Timers
 from ci_gate.daemon.waits import Waits
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gearman.server_process import GearmanServerError, ServerProcess
@@ -38,7 +39,7 @@ from ci_gate.model.event import Event
 from ci_gate.model.item import StatusView
 from ci_gate.model.operations import CommandAnswer
 from ci_gate.scheduler.identifiers import SEED_BYTES
-from ci_gate.scheduler.inputs import EventReceived
+from ci_gate.scheduler.inputs import EventReceived, LayoutReplaced
 from ci_gate.scheduler.scheduler import Scheduler
 from ci_gate.store.estimates import FileEstimates
 from ci_gate.store.journal import Journal, NullJournal
@@ -79,6 +80,8 @@ class Service:
             event_delays={each.name: each.event_delay_s for each in settings.gerrits},
         )
         self.observer = Observer(self.scheduler, self.waits, started_at=self.inbox.now())
+        self._timers = Timers(self.inbox)
+        self._timers.use(loaded.layout)
         self._commands = CommandDesk(self.inbox)
         self._reloader = Reloader(settings, loaded, given_layout, self._commands, self.observer)
         self._reload_wanted = asyncio.Event()
@@ -103,6 +106,7 @@ class Service:
                     tasks.create_task(self._decide(outbox), name="scheduler"),
                     tasks.create_task(self.waits.watch(), name="watchdog"),
                     tasks.create_task(self._reload_when_wanted(), name="reloader"),
+                    tasks.create_task(self._timers.run(), name="timers"),
                 ]
                 running += [
                     tasks.create_task(stream.run(), name=f"stream {name}") for name, stream in self._streams().items()
@@ -128,6 +132,8 @@ class Service:
                 log.exception("the scheduler could not handle an input", input=repr(message))
                 self.observer.trouble("scheduler", f"could not handle {type(message).__name__}; see the log")
                 continue
+            if isinstance(message, LayoutReplaced):
+                self._timers.use(message.layout)
             await self.journal.commit(message, effects)
             log_decisions(self.scheduler.last_decisions)
             self.observer.observe(self.scheduler.last_decisions)

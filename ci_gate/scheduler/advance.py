@@ -6,11 +6,10 @@ from ci_gate.model.change import Change
 from ci_gate.scheduler import building, leaving, merging, needs, reporting, windows
 from ci_gate.scheduler.effects import VerifySubmit
 from ci_gate.scheduler.explain import Code
+from ci_gate.scheduler.filters import PROJECT_MERGED
 from ci_gate.scheduler.jobs import all_ended, has_failed_job, holds_itself, jobs_of, succeeded
 from ci_gate.scheduler.state import ChangeQueue, Item, MergeState
 from ci_gate.scheduler.step import Step
-
-PROJECT_MERGED = "project-change-merged"
 
 
 def run_agenda(step: Step) -> None:

@@ -13,11 +13,9 @@ from ci_gate.model.change import Change, SubjectKey
 from ci_gate.model.event import Event
 from ci_gate.scheduler import needs, reporting, windows
 from ci_gate.scheduler.explain import Code, failed
-from ci_gate.scheduler.filters import check_requirements
+from ci_gate.scheduler.filters import PARENT_ENQUEUED, check_requirements
 from ci_gate.scheduler.state import ChangeQueue, Item, PipelineState
 from ci_gate.scheduler.step import Step
-
-PARENT_ENQUEUED = "parent-change-enqueued"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ def _entering(step: Step, entry: Entry) -> Entering:
     if refusal is None and not entry.ignore_requirements:  # 3
         votes = state.options.reject_requires_votes
         refusal = check_requirements(pipeline.pipeline, subject, step.at, reject_requires_votes=votes)
-    queue = entry.queue or pipeline.by_project.get(subject.project)  # 4
+    queue = entry.queue or pipeline.queue_of(subject.project)  # 4
     if refusal is None and queue is None and pipeline.is_dependent:
         refusal = failed(Code.NO_QUEUE, project=subject.project)
     if refusal is not None:
@@ -90,7 +88,7 @@ def _entering(step: Step, entry: Entry) -> Entering:
     if pipeline.is_dependent and isinstance(subject, Change):  # 9
         for behind in subject.needed_by:
             record = state.records.change(behind)
-            same_queue = record is not None and pipeline.by_project.get(record.project) is queue
+            same_queue = record is not None and pipeline.queue_of(record.project) is queue
             if record is not None and same_queue and needs.not_ready(pipeline, record) is None:
                 yield replace(entry, key=behind, enqueued_at=None, on_its_own=False)
     _tell_internal_triggers(step, item)  # 10

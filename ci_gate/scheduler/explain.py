@@ -23,6 +23,7 @@ class Code(StrEnum):
     ACCEPTED = "accepted"
     EVENT_TYPE = "event-type"
     OTHER_CONNECTION = "other-connection"
+    PIPELINE = "pipeline"
     NO_BRANCH = "no-branch"
     BRANCH = "branch"
     NO_REF = "no-ref"
@@ -88,6 +89,7 @@ TEXTS = {
     Code.ACCEPTED: "the event {event} is accepted by a filter of trigger {trigger}",
     Code.EVENT_TYPE: "the event {event} is not among {wanted}",
     Code.OTHER_CONNECTION: "the event came over connection {connection}, not {wanted}",
+    Code.PIPELINE: "the parent entered {entered}, which does not match {wanted}",
     Code.NO_BRANCH: "the event has no branch, the filter asks for {wanted}",
     Code.BRANCH: "branch {branch!r} does not match {wanted}",
     Code.NO_REF: "the event has no ref, the filter asks for {wanted}",

@@ -10,8 +10,10 @@ from ci_gate.model.layout import EventFilter, Pipeline, Requirements, VoteRequir
 from ci_gate.scheduler.explain import Code, Verdict, failed, passed
 from ci_gate.scheduler.readiness import is_submittable
 
-BUILT_IN_TRIGGERS = {"timer": Code.TIMER, "zuul": Code.INTERNAL}
-FOR_OTHER_EVENTS = {Code.NO_TRIGGER, Code.EVENT_TYPE, Code.OTHER_CONNECTION, *BUILT_IN_TRIGGERS.values()}
+TIMER, ZUUL = "timer", "zuul"
+PARENT_ENQUEUED, PROJECT_MERGED = "parent-change-enqueued", "project-change-merged"
+INTERNAL_EVENTS = (PARENT_ENQUEUED, PROJECT_MERGED)
+FOR_OTHER_EVENTS = {Code.NO_TRIGGER, Code.EVENT_TYPE, Code.OTHER_CONNECTION, Code.TIMER, Code.INTERNAL}
 
 
 def accept_event(
@@ -39,14 +41,17 @@ def check_event(
     wanted: EventFilter, event: Event, subject: Subject, now: float, *, reject_requires_votes: bool
 ) -> Verdict:
     """One filter, row by row of scheduler.md 4.1."""
-    if wanted.trigger in BUILT_IN_TRIGGERS:
-        return failed(BUILT_IN_TRIGGERS[wanted.trigger], wanted=wanted.timespecs)
+    if wanted.trigger == TIMER:
+        return failed(Code.TIMER, wanted=wanted.timespecs)
+    if wanted.trigger == ZUUL and event.type not in INTERNAL_EVENTS:
+        return failed(Code.INTERNAL)
     if event.type not in wanted.types:
         return failed(Code.EVENT_TYPE, event=event.type, wanted=wanted.types)
-    if event.connection != wanted.trigger:
+    if wanted.trigger not in (event.connection, ZUUL):
         return failed(Code.OTHER_CONNECTION, connection=event.connection, wanted=wanted.trigger)
     return (
-        _check_place(wanted, event)
+        _check_pipeline(wanted, event)
+        or _check_place(wanted, event)
         or _check_comment(wanted, event)
         or _check_account(wanted, event)
         or _check_event_votes(wanted, event)
@@ -59,6 +64,13 @@ def check_event(
         )
         or passed(Code.ACCEPTED, event=event.type, trigger=wanted.trigger)
     )
+
+
+def _check_pipeline(wanted: EventFilter, event: Event) -> Verdict | None:
+    """Of the zuul trigger: which pipeline did the parent enter?"""
+    if wanted.pipelines and not any(each.match(event.pipeline or "") for each in wanted.pipelines):
+        return failed(Code.PIPELINE, entered=event.pipeline, wanted=wanted.pipelines)
+    return None
 
 
 def _check_place(wanted: EventFilter, event: Event) -> Verdict | None:

@@ -104,6 +104,14 @@ class TimerFired:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeCame:
+    """It is the time that a timer trigger of the layout names, as the layout writes it."""
+
+    at: float
+    timespec: str
+
+
+@dataclass(frozen=True, slots=True)
 class LayoutReplaced:
     """A new layout, valid and ready, takes the place of the old one; ``oracle`` calls its functions.
 
@@ -130,5 +138,6 @@ Input = (
     | ReportAnswered
     | SubmitVerified
     | TimerFired
+    | TimeCame
     | LayoutReplaced
 )

@@ -10,18 +10,20 @@ from collections import deque
 
 from ci_gate.model.change import Change, ChangeDetails, ChangeKey, RefKey, RefUpdate, Subject
 from ci_gate.model.event import Event
+from ci_gate.model.search import Search, SearchKind
 from ci_gate.scheduler import entering, leaving, refreshing
-from ci_gate.scheduler.effects import SetTimer
+from ci_gate.scheduler.effects import SearchChanges, SetTimer
 from ci_gate.scheduler.entering import Entry
 from ci_gate.scheduler.explain import Code
-from ci_gate.scheduler.filters import accept_event
+from ci_gate.scheduler.filters import PROJECT_MERGED, accept_event
 from ci_gate.scheduler.inputs import ChangeAnswered, ChangesFound, QueryFailed
 from ci_gate.scheduler.records import ChangeId
 from ci_gate.scheduler.state import State
 from ci_gate.scheduler.step import Step
-from ci_gate.scheduler.waiting import Intake, Waiting
+from ci_gate.scheduler.waiting import Intake, Ticket, Waiting
 
 OVERTAKE_AFTER_S = 5.0
+RETRY_S = 10.0  # after a search that failed
 
 
 def receive(step: Step, intake: Intake, event: Event) -> None:
@@ -42,6 +44,12 @@ def receive(step: Step, intake: Intake, event: Event) -> None:
 
 def answered(step: Step, intake: Intake, message: ChangeAnswered | ChangesFound | QueryFailed) -> None:
     """Gerrit told what it knows, or nothing: release the events that can go on."""
+    ticket = intake.tickets.get(message.ticket)
+    if ticket is not None and ticket.gathering is None and isinstance(ticket.question, Search):
+        del intake.tickets[message.ticket]
+        if not isinstance(message, ChangeAnswered):
+            _tell_open_changes(step, intake, ticket, message)
+        return
     change = refreshing.take_answer(step, intake, message)
     if change is not None:
         dispatch_ready(step, intake, change[0])
@@ -120,7 +128,8 @@ def _dispatch(step: Step, event: Event, details: ChangeDetails | None) -> None:
 
 def _offer(step: Step, event: Event, subject: Subject) -> None:
     options = step.state.options
-    step.state.records.remember(subject)
+    if subject.key not in step.state.records.by_key:
+        step.state.records.remember(subject)  # of refs: what is inside already keeps the old revision that it had
     for pipeline in step.state.pipelines.values():
         if pipeline.pipeline.source != event.connection or subject.project not in step.state.layout.projects:
             continue
@@ -136,6 +145,29 @@ def _offer(step: Step, event: Event, subject: Subject) -> None:
         step.decide_verdict(_name(event), pipeline.name, verdict)
         if verdict.passed:
             entering.enter(step, Entry(pipeline, subject.key))
+
+
+def ask_for_open_changes(step: Step, intake: Intake) -> None:
+    """A change was merged: which others of its project are open? (scheduler.md 15)"""
+    for connection, project in step.merged_projects:
+        search = Search(SearchKind.OPEN_IN_PROJECT, project)
+        ticket = intake.issue(Ticket((connection, ""), search))
+        step.emit(SearchChanges(ticket, connection, search, step.state.asks_readiness(connection)))
+
+
+def _tell_open_changes(step: Step, intake: Intake, ticket: Ticket, message: ChangesFound | QueryFailed) -> None:
+    """One event each; what is not known yet is refreshed on the way, like for any other event."""
+    connection, project = ticket.change[0], ticket.question.value if isinstance(ticket.question, Search) else ""
+    if isinstance(message, QueryFailed):
+        if message.transient:
+            step.emit(SetTimer(f"merged:{connection}:{project}", step.at + RETRY_S))
+        return
+    for details in message.found:
+        event = Event(PROJECT_MERGED, connection, project, details.branch, details.number, details.current_patchset)
+        if step.state.records.change(ChangeKey(connection, details.number, details.current_patchset or "")):
+            step.internal.append(event)
+        else:
+            receive(step, intake, event)
 
 
 def dispatch_internal(step: Step, event: Event) -> None:

@@ -85,9 +85,19 @@ def take_out(step: Step, item: Item) -> None:
     if ahead is not None and not ahead.live:
         step.touch(ahead)
     building.forget(step, item)
+    _stop_staying(step, item)
     windows.settle(step, queue)
     queue.departing[item] = None
     leave_if_delivered(step, item)
+
+
+def _stop_staying(step: Step, item: Item) -> None:
+    """With its last item here, a project that a reload left in this queue goes to its own."""
+    project = step.state.subject(item).project
+    if item.pipeline.staying.get(project) is not item.queue:
+        return
+    if not any(step.state.subject(each).project == project for each in item.queue.items):
+        del item.pipeline.staying[project]
 
 
 def touch_from(step: Step, queue: ChangeQueue, index: int) -> None:

@@ -81,11 +81,19 @@ def _move_queues(old: PipelineState, new: PipelineState) -> None:
 
 
 def _move_to_shared_queues(step: Step, old: PipelineState, new: PipelineState) -> None:
-    """A head goes to the queue that its project has now; who stands on others goes where they are."""
+    """A head goes to the queue that its project has now; who stands on others goes where they are.
+
+    Items of one project stay together: where the first of them goes, there go all, on a new base if need be.
+    """
+    queue_of: dict[str, ChangeQueue] = {}
     for queue in old.queues:
         for item in queue.items:
-            ahead = item.item_ahead
-            target = ahead.queue if ahead is not None else new.by_project[step.state.subject(item).project]
+            project, ahead = step.state.subject(item).project, item.item_ahead
+            target = queue_of.setdefault(project, ahead.queue if ahead else new.by_project[project])
+            if ahead is not None and ahead.queue is not target:
+                item.link(None)
+                for each in building.with_all_behind(item):
+                    building.reset(step, each)
             target.items.append(item)
             target.by_key[item.subject_key] = item
             _settle_in(item, new, target)
@@ -94,6 +102,7 @@ def _move_to_shared_queues(step: Step, old: PipelineState, new: PipelineState) -
             del queue.departing[item]
             target.departing[item] = None
             _settle_in(item, new, target)
+    new.staying = {name: queue for name, queue in queue_of.items() if new.by_project[name] is not queue}
 
 
 def _settle_in(item: Item, new: PipelineState, queue: ChangeQueue) -> None:

@@ -11,6 +11,7 @@ from ci_gate.model.layout import DEPENDENT
 from ci_gate.scheduler.backoff import backoff
 from ci_gate.scheduler.effects import QueryChange, SearchChanges, SetTimer
 from ci_gate.scheduler.explain import Code
+from ci_gate.scheduler.filters import PARENT_ENQUEUED
 from ci_gate.scheduler.freshness import shows
 from ci_gate.scheduler.gathering import Gathering, Question, cycle_from
 from ci_gate.scheduler.inputs import ChangeAnswered, ChangesFound, QueryFailed
@@ -208,7 +209,7 @@ def _looks_behind(state: State, connection: str) -> bool:
         each.pipeline.source == connection
         and (
             each.pipeline.manager == DEPENDENT
-            or any("parent-change-enqueued" in wanted.types for wanted in each.pipeline.triggers)
+            or any(PARENT_ENQUEUED in wanted.types for wanted in each.pipeline.triggers)
         )
         for each in state.pipelines.values()
     )

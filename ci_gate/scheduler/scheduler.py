@@ -13,7 +13,7 @@ from ci_gate.model.item import PipelineView, StatusView
 from ci_gate.model.layout import Layout
 from ci_gate.model.operations import UndeliveredReport
 from ci_gate.model.options import SchedulerSettings
-from ci_gate.scheduler import advance, building, intake, merging, reconfigure, refreshing, reporting
+from ci_gate.scheduler import advance, building, intake, merging, reconfigure, refreshing, reporting, timing
 from ci_gate.scheduler.effects import AnswerCommand, Effect
 from ci_gate.scheduler.explain import Decision, Decisions
 from ci_gate.scheduler.identifiers import Identifiers
@@ -29,6 +29,7 @@ from ci_gate.scheduler.inputs import (
     QueryFailed,
     ReportAnswered,
     SubmitVerified,
+    TimeCame,
     TimerFired,
 )
 from ci_gate.scheduler.oracle import Oracle
@@ -72,6 +73,7 @@ class Scheduler:
         while step.internal:
             intake.dispatch_internal(step, step.internal.pop(0))
             advance.run_agenda(step)
+        intake.ask_for_open_changes(step, self._intake)
         if self._state.records.wants_sweep:
             self._state.records.sweep(self._intake.waited_for())
         self.last_decisions = tuple(step.decisions)
@@ -97,6 +99,8 @@ class Scheduler:
                 advance.verified(step, message.item, merged=message.merged, reason=message.reason)
             case TimerFired():
                 self._wake(step, message.timer)
+            case TimeCame():
+                timing.tick(step, message.timespec)
             case LayoutReplaced():
                 self._oracle = step.oracle = message.oracle
                 answer = reconfigure.replace_layout(step, message.layout)
@@ -110,6 +114,9 @@ class Scheduler:
             case "refresh":
                 connection, _, number = rest.rpartition(":")
                 refreshing.look_again(step, self._intake, connection, number)
+            case "merged":
+                connection, _, project = rest.partition(":")
+                step.merged_projects.append((connection, project))
             case "overtake":
                 intake.overtake(step, self._intake, rest)
             case "merge":

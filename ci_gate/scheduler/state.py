@@ -171,6 +171,8 @@ class PipelineState:
     """A pipeline at work. ``live`` finds the live items by subject; ``index`` is its place in the layout.
 
     ``by_project`` are the shared queues of a dependent pipeline; independent ones make a queue for each item.
+    ``staying`` are projects whose items a reload left in another queue: all join them there until they have left, since
+    two queues with changes of one project would merge what was never tested together.
     """
 
     pipeline: Pipeline
@@ -178,6 +180,7 @@ class PipelineState:
     queues: list[ChangeQueue] = field(default_factory=list)
     live: dict[SubjectKey, Item] = field(default_factory=dict)
     by_project: dict[str, ChangeQueue] = field(default_factory=dict)
+    staying: dict[str, ChangeQueue] = field(default_factory=dict)
     queues_made: int = 0
     consecutive_failures: int = 0
     disabled: bool = False
@@ -189,6 +192,10 @@ class PipelineState:
     @property
     def is_dependent(self) -> bool:
         return self.pipeline.manager == DEPENDENT
+
+    def queue_of(self, project: str) -> ChangeQueue | None:
+        """The shared queue that changes of a project enter."""
+        return self.staying.get(project) or self.by_project.get(project)
 
     def new_queue(self, name: str, window: int = 0) -> ChangeQueue:
         self.queues_made += 1

@@ -139,8 +139,8 @@ def test_a_configuration_that_is_not_there(place):
     [
         (LAYOUT.replace("Independent", "Supercedent"), "SupercedentPipelineManager"),
         (
-            LAYOUT.replace("{gerrit: [{event: patchset-created}]}", "{timer: [{time: '0 * * * *'}]}"),
-            "the timer trigger",
+            LAYOUT.replace("event: patchset-created", "event: patchset-created, scope: failed"),
+            "the trigger scope: failed",
         ),
     ],
 )

@@ -179,10 +179,13 @@ class GateWorld(World):
                 return super()._tell(effect)
 
     def _tell_launch(self, effect: LaunchBuild) -> str:
-        told = super()._tell_launch(effect)
-        if "ZUUL_REF" not in effect.request.parameters:
-            told = f"launch {effect.request.job} for project {effect.request.parameters['ZUUL_PROJECT']}"
-        return told
+        request = effect.request
+        if "ZUUL_REF" in request.parameters:
+            return super()._tell_launch(effect)
+        project = str(request.parameters["ZUUL_PROJECT"])
+        self.requests[request.job, project] = request.uuid
+        self._refs_of[request.uuid] = f"{request.job} of {project}"
+        return f"launch {request.job} for project {project}"
 
     def _tell_report(self, effect: SendReport) -> str:
         report = effect.report
