@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from ci_gate.scheduler.inputs import Command, EventReceived, Input, TimeCame
+from ci_gate.scheduler.inputs import Commanded, EventReceived, Input, LayoutReplaced, TimeCame
 
 Stamped = Callable[[float], Input]
 
@@ -39,7 +39,7 @@ class Inbox:
 
     def _lane(self, message: Input) -> deque[Input]:
         match message:
-            case Command():
+            case LayoutReplaced() | Commanded():
                 return self._commands
             case EventReceived() | TimeCame():
                 return self._events

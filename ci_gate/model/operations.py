@@ -69,10 +69,15 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class CommandAnswer:
-    """What an operator's command came to. ``lines`` are for people: what was done, or why nothing was."""
+    """What an operator's command came to. ``lines`` are for people: what was done, or why nothing was.
+
+    ``valid`` False: it named what does not exist. ``data`` is for machines, ready for JSON.
+    """
 
     done: bool
     lines: tuple[str, ...]
+    valid: bool = True
+    data: object = None
 
 
 @dataclass(frozen=True, slots=True)

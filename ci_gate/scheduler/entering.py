@@ -6,8 +6,8 @@ made first and is told how they went; ``enter`` runs them from a list, so that a
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
 
 from ci_gate.model.change import Change, SubjectKey
 from ci_gate.model.event import Event
@@ -20,7 +20,7 @@ from ci_gate.scheduler.step import Step
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One subject on its way in. ``queue`` None: the one that it belongs to. ``enqueued_at`` None: now.
+    """One subject on its way in. ``queue`` None: the one that it belongs to. ``times``: when some entered before.
 
     ``quiet``: without a start report. ``live`` False: only to be merged below others. ``on_its_own``: not only for the
     sake of another.
@@ -32,7 +32,7 @@ class Entry:
     ignore_requirements: bool = False
     live: bool = True
     queue: ChangeQueue | None = None
-    enqueued_at: float | None = None
+    times: Mapping[SubjectKey, float] = field(default_factory=dict)
     on_its_own: bool = True
 
 
@@ -90,7 +90,7 @@ def _entering(step: Step, entry: Entry) -> Entering:
             record = state.records.change(behind)
             same_queue = record is not None and pipeline.queue_of(record.project) is queue
             if record is not None and same_queue and needs.not_ready(pipeline, record) is None:
-                yield replace(entry, key=behind, enqueued_at=None, on_its_own=False)
+                yield replace(entry, key=behind, on_its_own=False)
     _tell_internal_triggers(step, item)  # 10
     return True
 
@@ -123,7 +123,7 @@ def _append(step: Step, entry: Entry, queue: ChangeQueue) -> Item:
         entry.key,
         pipeline,
         queue,
-        enqueued_at=step.at if entry.enqueued_at is None else entry.enqueued_at,
+        enqueued_at=entry.times.get(entry.key, step.at),
         live=entry.live,
         place=state.items_entered,
     )

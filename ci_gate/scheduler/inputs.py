@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ci_gate.model.build import BuildEnd, BuildUpdate
 from ci_gate.model.change import ChangeDetails
+from ci_gate.model.commands import OperatorCommand
 from ci_gate.model.event import Event
 from ci_gate.model.layout import Layout
 from ci_gate.model.merge import MergeAnswer
@@ -124,8 +125,14 @@ class LayoutReplaced:
     oracle: Oracle
 
 
-Command = LayoutReplaced
-"""What operators want: taken before anything else that waits (scheduler.md 2)."""
+@dataclass(frozen=True, slots=True)
+class Commanded:
+    """An operator wants something; answered by AnswerCommand with this ``ticket``."""
+
+    at: float
+    ticket: int
+    command: OperatorCommand
+
 
 Input = (
     EventReceived
@@ -140,4 +147,5 @@ Input = (
     | TimerFired
     | TimeCame
     | LayoutReplaced
+    | Commanded
 )

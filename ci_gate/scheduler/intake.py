@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import deque
 
 from ci_gate.model.change import Change, ChangeDetails, ChangeKey, RefKey, RefUpdate, Subject
+from ci_gate.model.commands import Enqueue
 from ci_gate.model.event import Event
 from ci_gate.model.search import Search, SearchKind
 from ci_gate.scheduler import entering, leaving, refreshing
 from ci_gate.scheduler.effects import SearchChanges, SetTimer
+from ci_gate.scheduler.enqueuing import finish_enqueue
 from ci_gate.scheduler.entering import Entry
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.filters import PROJECT_MERGED, accept_event
@@ -20,26 +22,26 @@ from ci_gate.scheduler.inputs import ChangeAnswered, ChangesFound, QueryFailed
 from ci_gate.scheduler.records import ChangeId
 from ci_gate.scheduler.state import State
 from ci_gate.scheduler.step import Step
-from ci_gate.scheduler.waiting import Intake, Ticket, Waiting
+from ci_gate.scheduler.waiting import OPERATORS, Intake, Ticket, Waiting
 
 OVERTAKE_AFTER_S = 5.0
 RETRY_S = 10.0  # after a search that failed
 
 
-def receive(step: Step, intake: Intake, event: Event) -> None:
-    """An event has arrived. One that no pipeline can want is dropped at once, with its reason."""
+def receive(step: Step, intake: Intake, event: Event, *, command: tuple[int, Enqueue] | None = None) -> None:
+    """An event has arrived, or a command that needs a fresh record. What nobody can want is dropped at once."""
     if not _may_matter(step.state, event):
         step.decide(_name(event), None, Code.UNKNOWN_PROJECT, project=event.project)
         return
     intake.arrived += 1
-    waiting = Waiting(event, step.at, intake.arrived, ready=not event.names_change)
-    intake.lanes.setdefault(event.connection, deque()).append(waiting)
+    waiting = Waiting(event, step.at, intake.arrived, ready=not event.names_change, command=command)
+    intake.lanes.setdefault(waiting.lane, deque()).append(waiting)
     change = waiting.change
     if change is not None:
         intake.by_change.setdefault(change, []).append(waiting)
         if change not in intake.refreshes:
             refreshing.ask(step, intake, change)
-    dispatch_ready(step, intake, event.connection)
+    dispatch_ready(step, intake, waiting.lane)
 
 
 def answered(step: Step, intake: Intake, message: ChangeAnswered | ChangesFound | QueryFailed) -> None:
@@ -52,6 +54,7 @@ def answered(step: Step, intake: Intake, message: ChangeAnswered | ChangesFound 
         return
     change = refreshing.take_answer(step, intake, message)
     if change is not None:
+        dispatch_ready(step, intake, OPERATORS)
         dispatch_ready(step, intake, change[0])
         refreshing.ask_again_later(step, intake, change)
 
@@ -96,10 +99,10 @@ def _is_late(step: Step, waiting: Waiting) -> bool:
 
 def _set_overtaking_timer(step: Step, intake: Intake, waiting: Waiting) -> None:
     """One that is set already fires earlier, since it was set for an earlier event."""
-    connection = waiting.event.connection
-    if connection not in intake.overtaking_timers:
-        intake.overtaking_timers.add(connection)
-        step.emit(SetTimer(f"overtake:{connection}", waiting.arrived_at + OVERTAKE_AFTER_S))
+    lane = waiting.lane
+    if lane not in intake.overtaking_timers:
+        intake.overtaking_timers.add(lane)
+        step.emit(SetTimer(f"overtake:{lane}", waiting.arrived_at + OVERTAKE_AFTER_S))
 
 
 def _release(step: Step, intake: Intake, waiting: Waiting) -> None:
@@ -109,7 +112,9 @@ def _release(step: Step, intake: Intake, waiting: Waiting) -> None:
         others.remove(waiting)
         if not others:
             del intake.by_change[change]
-    if waiting.refusal is not None and waiting.details is None:
+    if waiting.command is not None:
+        finish_enqueue(step, waiting)
+    elif waiting.refusal is not None and waiting.details is None:
         step.decide(_name(waiting.event), None, Code.QUERY_REFUSED, reason=waiting.refusal)
     elif waiting.cycle:
         step.decide(_name(waiting.event), None, Code.CYCLE, changes=tuple(each.number for each in waiting.cycle))

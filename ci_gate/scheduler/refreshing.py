@@ -107,6 +107,8 @@ def _take_root(step: Step, intake: Intake, change: ChangeId, refresh: Refresh, d
 
 def _good_enough(step: Step, waiting: Waiting, details: ChangeDetails | None) -> bool:
     """Does the answer show what the event told, or has the event waited for long enough?"""
+    if waiting.command is not None:
+        return True  # the operator names what there is
     fresh = details is not None and shows(details, waiting.event)
     return fresh or step.at >= waiting.arrived_at + _event_delay(step.state, waiting.event.connection)
 

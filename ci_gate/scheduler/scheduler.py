@@ -13,7 +13,7 @@ from ci_gate.model.item import PipelineView, StatusView
 from ci_gate.model.layout import Layout
 from ci_gate.model.operations import UndeliveredReport
 from ci_gate.model.options import SchedulerSettings
-from ci_gate.scheduler import advance, building, intake, merging, reconfigure, refreshing, reporting, timing
+from ci_gate.scheduler import advance, building, intake, merging, operators, reconfigure, refreshing, reporting, timing
 from ci_gate.scheduler.effects import AnswerCommand, Effect
 from ci_gate.scheduler.explain import Decision, Decisions
 from ci_gate.scheduler.identifiers import Identifiers
@@ -22,6 +22,7 @@ from ci_gate.scheduler.inputs import (
     BuildUpdated,
     ChangeAnswered,
     ChangesFound,
+    Commanded,
     EventReceived,
     Input,
     LayoutReplaced,
@@ -101,12 +102,18 @@ class Scheduler:
                 self._wake(step, message.timer)
             case TimeCame():
                 timing.tick(step, message.timespec)
-            case LayoutReplaced():
-                self._oracle = step.oracle = message.oracle
-                answer = reconfigure.replace_layout(step, message.layout)
-                step.emit(AnswerCommand(message.ticket, answer))
+            case LayoutReplaced() | Commanded():
+                self._command(step, message)
             case _:
                 assert_never(message)
+
+    def _command(self, step: Step, message: LayoutReplaced | Commanded) -> None:
+        if isinstance(message, Commanded):
+            operators.carry_out(step, self._intake, message.ticket, message.command)
+        else:
+            self._oracle = step.oracle = message.oracle
+            answer = reconfigure.replace_layout(step, message.layout)
+            step.emit(AnswerCommand(message.ticket, answer))
 
     def _wake(self, step: Step, timer: str) -> None:
         kind, _, rest = timer.partition(":")

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ci_gate.model.change import ChangeDetails, ChangeKey
+from ci_gate.model.commands import Enqueue
 from ci_gate.model.event import Event
 from ci_gate.scheduler.gathering import Gathering, Question
 from ci_gate.scheduler.records import ChangeId
+
+OPERATORS = " operators"  # no connection can have this name
 
 
 @dataclass(slots=True, eq=False)
@@ -17,6 +20,7 @@ class Waiting:
     """An event in the intake. ``ready`` once its change's record is fresh; ``details`` None: no such change.
 
     ``refusal`` is Gerrit's reason for not telling; ``cycle`` are the changes that need each other in a circle.
+    ``command``: it is no event, but an operator's command with its ticket.
     """
 
     event: Event
@@ -26,6 +30,12 @@ class Waiting:
     refusal: str | None = None
     details: ChangeDetails | None = None
     cycle: tuple[ChangeKey, ...] = ()
+    command: tuple[int, Enqueue] | None = None
+
+    @property
+    def lane(self) -> str:
+        """What operators want waits for no event."""
+        return OPERATORS if self.command else self.event.connection
 
     @property
     def change(self) -> ChangeId | None:
