@@ -6,7 +6,9 @@ import argparse
 import json
 import socket
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ci_gate.cli.problems import print_problems
 from ci_gate.config.problems import Level, RefusedError
@@ -25,24 +27,39 @@ def add_config_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", "-c", metavar="FILE", help="the configuration file of the running service")
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Was it done, what there is to say, and what there is for machines."""
+
+    done: bool
+    lines: list[str]
+    data: Any = None
+
+
 def ask_and_tell(arguments: argparse.Namespace, command: str, **values: object) -> int:
     """Exit status 0 if it was done, 1 if not; what the service says goes to standard output, or error."""
+    answer = answer_to(arguments, command, **values)
+    if answer is None:
+        return REFUSED
+    for line in answer.lines:
+        print(line, file=sys.stdout if answer.done else sys.stderr)
+    return DONE if answer.done else REFUSED
+
+
+def answer_to(arguments: argparse.Namespace, command: str, **values: object) -> Answer | None:
+    """What the service answers; None if there is no answer, which is then told on standard error."""
     try:
         settings, _ = read_settings(find_settings_file(arguments.config))
-        done, lines = ask(settings.state_dir / FILE_NAME, {"command": command, **values})
+        return ask(settings.state_dir / FILE_NAME, {"command": command, **values})
     except RefusedError as refused:
         print_problems([each for each in refused.problems if each.level is Level.ERROR], sys.stderr)
-        return REFUSED
     except AskingError as problem:
         print(f"ci-gate {command}: {problem}", file=sys.stderr)
-        return REFUSED
-    for line in lines:
-        print(line, file=sys.stdout if done else sys.stderr)
-    return DONE if done else REFUSED
+    return None
 
 
-def ask(path: Path, request: dict[str, object]) -> tuple[bool, list[str]]:
-    """Was it done, and what there is to say. Raises AskingError."""
+def ask(path: Path, request: dict[str, object]) -> Answer:
+    """Raises AskingError."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(DEADLINE_S)
@@ -50,7 +67,7 @@ def ask(path: Path, request: dict[str, object]) -> tuple[bool, list[str]]:
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile("rb") as answers:
                 answer = json.loads(answers.readline())
-        return bool(answer["done"]), [str(line) for line in answer["lines"]]
+        return Answer(bool(answer["done"]), [str(line) for line in answer["lines"]], answer.get("data"))
     except (FileNotFoundError, ConnectionRefusedError) as problem:
         advice = "start it, or name its configuration file with --config"
         raise AskingError(f"no service answers at {path}; {advice}") from problem

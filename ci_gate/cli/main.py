@@ -6,12 +6,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 
 from ci_gate import __version__
 
 COMMANDS = {
     "serve": "run the service",
     "validate": "check a layout (and a configuration file)",
+    "enqueue": "put a change into a pipeline",
+    "enqueue-ref": "put an update of a ref into a pipeline",
+    "dequeue": "take a change or a ref out of a pipeline",
+    "promote": "bring changes to the front of their queue",
+    "show": "show the jobs that are running",
     "reload": "let the running service read its layout again",
     "layout": "answer what a layout decides: jobs, events, queues",
     "demo": "show the main job on a simulated Gerrit and Jenkins",
@@ -28,13 +34,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, summary in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if name == command:
-            import_module(f"ci_gate.cli.{name}").add_arguments(subparser)
+            _module_of(name).add_arguments(subparser)
     parsed = parser.parse_args(given)
     try:
-        status: int = import_module(f"ci_gate.cli.{parsed.command}").run(parsed)
+        status: int = _module_of(parsed.command).run(parsed)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has gone; Python would complain about it at exit
         return 141
     return status
+
+
+def _module_of(command: str) -> ModuleType:
+    return import_module(f"ci_gate.cli.{command.replace('-', '_')}")

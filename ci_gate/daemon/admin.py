@@ -1,7 +1,7 @@
 """The socket on which operators' commands come in: ``state_dir/admin.sock`` (additions.md, Commands).
 
-One line of JSON each way: ``{"command": "reload", …}`` and ``{"done": true, "lines": ["…"]}``. Who may write to the
-file may command: the service's user and group.
+One line of JSON each way: ``{"command": "reload", …}`` and ``{"done": true, "lines": ["…"], "data": …}``. Who may
+write to the file may command: the service's user and group.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class AdminSocket:
             talk.add_done_callback(self._talks.discard)
         try:
             answer = await self._answer_to(reader)
-            writer.write(json.dumps({"done": answer.done, "lines": answer.lines}).encode() + b"\n")
+            writer.write(json.dumps({"done": answer.done, "lines": answer.lines, "data": answer.data}).encode() + b"\n")
             await writer.drain()
         except OSError as problem:
             log.info("who asked has gone", reason=str(problem))

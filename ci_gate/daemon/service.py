@@ -28,6 +28,7 @@ from ci_gate.daemon.notify import notify
 from ci_gate.daemon.operations import Observer
 from ci_gate.daemon.outbox import Outbox
 from ci_gate.daemon.reload import Reloader
+from ci_gate.daemon.requests import handlers
 from ci_gate.daemon.timers import Timers
 from ci_gate.daemon.waits import Waits
 from ci_gate.gearman.launcher import GearmanLauncher
@@ -154,7 +155,8 @@ class Service:
 
     async def _start_admin(self, parts: AsyncExitStack) -> None:
         """First of all: what is only there if no other service works in the same folder."""
-        admin = AdminSocket(self.settings.state_dir, {"reload": self._reload_by_command})
+        known = {"reload": self._reload_by_command, **handlers(self._commands, self._view)}
+        admin = AdminSocket(self.settings.state_dir, known)
         try:
             await admin.start()
         except AdminSocketError as problem:

@@ -78,14 +78,15 @@ def pipeline_constants(pipeline: PipelineView) -> Document:
 
 
 def _queue(queue: QueueView, now: float) -> Document:
-    return queue_constants(queue) | {"heads": [_head(head, now) for head in queue.heads]}
+    return queue_constants(queue) | {"heads": [head_documents(head, now) for head in queue.heads]}
 
 
 def queue_constants(queue: QueueView) -> Document:
     return {"name": queue.name, "window": queue.window}
 
 
-def _head(head: tuple[ItemView, ...], now: float) -> list[Document]:
+def head_documents(head: tuple[ItemView, ...], now: float) -> list[Document]:
+    """The items of one chain, front to back."""
     items: list[Document] = []
     remaining: int | None = None
     for item in head:

@@ -25,7 +25,7 @@ def section(command):
 
 def options(command):
     parser = argparse.ArgumentParser(add_help=False)
-    import_module(f"ci_gate.cli.{command}").add_arguments(parser)
+    import_module(f"ci_gate.cli.{command.replace('-', '_')}").add_arguments(parser)
     return {option for each in parsers(parser) for action in each._actions for option in action.option_strings} - HELP
 
 

@@ -34,7 +34,8 @@ async def admin(tmp_path):
 
 
 async def asked(folder, request) -> tuple[bool, list[str]]:
-    return await asyncio.to_thread(ask, folder / "admin.sock", request)
+    answer = await asyncio.to_thread(ask, folder / "admin.sock", request)
+    return answer.done, answer.lines
 
 
 async def raw(folder, line: bytes) -> dict:

@@ -1,0 +1,83 @@
+"""Operators' requests as they come over the admin socket, made into commands; and the list of running jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from ci_gate.daemon.admin import Handler, Request
+from ci_gate.daemon.commands import CommandDesk
+from ci_gate.model.commands import Dequeue, Enqueue, EnqueueRef, OperatorCommand, Promote
+from ci_gate.model.item import StatusView
+from ci_gate.model.operations import CommandAnswer
+from ci_gate.scheduler.inputs import Commanded
+from ci_gate.web.status import head_documents
+
+
+class BadRequestError(Exception):
+    """A field is missing or of the wrong type; the text names it."""
+
+
+def handlers(desk: CommandDesk, view: Callable[[], StatusView]) -> Mapping[str, Handler]:
+    """By the names of the commands."""
+
+    def asking(make: Callable[[Request], OperatorCommand]) -> Handler:
+        async def handle(request: Request) -> CommandAnswer:
+            try:
+                command = make(request)
+            except BadRequestError as problem:
+                return CommandAnswer(done=False, lines=(str(problem),), valid=False)
+            return await desk.carry_out(lambda at, ticket: Commanded(at, ticket, command))
+
+        return handle
+
+    async def running_jobs(_request: Request) -> CommandAnswer:
+        return CommandAnswer(done=True, lines=(), data=items(view()))
+
+    return {
+        "enqueue": asking(_enqueue),
+        "enqueue-ref": asking(_enqueue_ref),
+        "dequeue": asking(_dequeue),
+        "promote": asking(_promote),
+        "running-jobs": running_jobs,
+    }
+
+
+def items(view: StatusView) -> list[object]:
+    """Every item as in status.json."""
+    now = time.time()
+    heads = (head for pipeline in view.pipelines for queue in pipeline.queues for head in queue.heads)
+    return [document for head in heads for document in head_documents(head, now)]
+
+
+def _text(request: Request, name: str) -> str:
+    value = request.get(name)
+    if not isinstance(value, str) or not value:
+        raise BadRequestError(f'the request needs "{name}", a text')
+    return value
+
+
+def _enqueue(request: Request) -> Enqueue:
+    return Enqueue(*(_text(request, each) for each in ("trigger", "pipeline", "project", "change")))
+
+
+def _enqueue_ref(request: Request) -> EnqueueRef:
+    names = ("trigger", "pipeline", "project", "ref", "oldrev", "newrev")
+    return EnqueueRef(*(_text(request, each) for each in names))
+
+
+def _dequeue(request: Request) -> Dequeue:
+    change, ref = request.get("change"), request.get("ref")
+    if (change is None) == (ref is None):
+        raise BadRequestError('the request needs either "change" or "ref"')
+    pipeline, project = _text(request, "pipeline"), _text(request, "project")
+    if change is not None:
+        return Dequeue(pipeline, project, change=_text(request, "change"))
+    return Dequeue(pipeline, project, ref=_text(request, "ref"))
+
+
+def _promote(request: Request) -> Promote:
+    changes = request.get("change_ids")
+    if not isinstance(changes, list) or not changes or not all(isinstance(each, str) for each in changes):
+        raise BadRequestError('the request needs "change_ids", a list of texts')
+    return Promote(_text(request, "pipeline"), tuple(changes))
