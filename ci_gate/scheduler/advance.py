@@ -148,7 +148,7 @@ def settled(step: Step, item: Item) -> None:
         return
     change = step.state.subject(item)
     if item.undelivered or not item.build_set.reported_to_gerrit or not isinstance(change, Change):
-        _did_not_merge(step, item, "its report was not delivered" if item.undelivered else "nobody reports to Gerrit")
+        _did_not_merge(step, item, item.undelivered or "nobody reports to Gerrit")
         return
     step.state.verifying[item.number] = item
     key = change.key
@@ -173,4 +173,5 @@ def verified(step: Step, number: int, *, merged: bool, reason: str) -> None:
 
 def _did_not_merge(step: Step, item: Item, reason: str) -> None:
     step.decide(item.subject_key, item.pipeline.name, Code.NOT_SUBMITTED, reason=reason)
+    reporting.report_not_submitted(step, item, reason)
     leaving.depart_unmerged(step, item)

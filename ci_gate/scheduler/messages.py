@@ -36,6 +36,10 @@ def merge_failure_text(pipeline: Pipeline) -> str:
     return _with_footer(pipeline.merge_failure_message, pipeline)
 
 
+def not_submitted_text(pipeline: Pipeline, reason: str) -> str:
+    return _with_footer(f"All tests passed, but this change was not merged.\n\n{reason}", pipeline)
+
+
 def need_failed_text(pipeline: Pipeline) -> str:
     text = "This change was not tested to the end: a change that it needs has failed or has left the queue."
     return _with_footer(text, pipeline)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ci_gate.model.change import Change, Subject, normal_label
 from ci_gate.model.layout import GerritReporter, Reporter, SmtpReporter
@@ -46,6 +47,19 @@ def report_need_failed(step: Step, item: Item) -> None:
     """Something that it needs can no longer be provided: a failure with a text of its own (layout.md 5.7)."""
     pipeline = item.pipeline.pipeline
     _report(step, item, "FAILURE", messages.need_failed_text(pipeline), pipeline.failure, votes=True)
+
+
+def report_not_submitted(step: Step, item: Item, reason: str) -> None:
+    """The author has read that all went well, and needs to know why it is not merged (scheduler.md 11.3).
+
+    Where submit records decide nobody is let in that Gerrit would refuse; there, as before, nothing is said.
+    """
+    change = step.state.subject(item)
+    if not isinstance(change, Change) or change.records_decide or item.pipeline.disabled:
+        return
+    text = messages.not_submitted_text(item.pipeline.pipeline, reason)
+    reporters = [each for each in item.pipeline.pipeline.success if isinstance(each, GerritReporter)]
+    _send_all(step, item, [replace(each, labels=(), flags=()) for each in reporters], text)
 
 
 def _report(step: Step, item: Item, result: str, text: str, reporters: Sequence[Reporter], *, votes: bool) -> None:
@@ -178,7 +192,8 @@ def report_answered(step: Step, number: int, delivery: Delivery) -> Item | None:
         _decide(step, outgoing, Code.REPORT_REPEATED, seconds=delay, reason=delivery.text)
         return None
     if delivery.outcome is not DeliveryOutcome.DELIVERED:
-        outgoing.item.undelivered |= not outgoing.is_start and isinstance(outgoing.report, Review)
+        if not outgoing.is_start and isinstance(outgoing.report, Review):
+            outgoing.item.undelivered = delivery.text or "Gerrit did not take the report"
         step.outbound.given_up.append(outgoing.picture())
         _decide(step, outgoing, Code.REPORT_GIVEN_UP, reason=delivery.text)
     _drop(step, outgoing)

@@ -94,7 +94,8 @@ class Item:
     ``item_ahead`` is the item on whose merged state this one is tested, not the previous member of the queue.
     ``reporting``: its final report is decided. ``inside``: it is a member of its queue; one that is not may still wait
     for the delivery of its report. ``passes`` is whether it was live and not failing at the last look, ``holds``
-    whether the items behind had to wait for a job of it, or of one ahead of it.
+    whether the items behind had to wait for a job of it, or of one ahead of it. ``undelivered`` is why Gerrit did
+    not take its report.
     """
 
     number: int
@@ -109,7 +110,7 @@ class Item:
     holds: bool = False
     reporting: bool = False
     inside: bool = True
-    undelivered: bool = False
+    undelivered: str = ""
     item_ahead: Item | None = None
     items_behind: dict[Item, None] = field(default_factory=dict)
     build_set: BuildSet = field(default_factory=BuildSet)

@@ -97,6 +97,9 @@ async def test_a_change_that_gerrit_refuses_to_submit_holds_nobody_up(gate):
     gate.jenkins.release(JOB)
     await merged(gate, other)
     assert gate.gerrit.change(refused.number).status == "NEW"
+    *_, told = await gate.reports(refused.number, 3)
+    assert told.startswith("All tests passed, but this change was not merged.\n\n")
+    assert "submit requirement 'Code-Review' is unsatisfied" in told
     assert changes_of(gate.builds(other.number)[-1]) == [f"{other.number},1"]
 
 

@@ -84,6 +84,7 @@ KINDS = {
     "Merge Failed.": "merge failure",
     "This change was not tested to the end": "needed change failed",
     "This change was not tested:": "technical problem",
+    "All tests passed, but": "not submitted",
 }
 Row = tuple[Callable[[], list[str]], str, str]
 

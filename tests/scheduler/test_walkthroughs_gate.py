@@ -486,3 +486,15 @@ def test_w75_a_stop_request_is_sent_once():
     assert world.ends("one", "B", "FAILURE") == ["stop one of C"]
     for _ in range(10):
         assert world.comment("A", "nice") == []
+
+
+def test_what_gerrit_refuses_without_having_said_so_before_is_told_to_the_author():
+    world = new_world(refuses_to_submit={"A"})
+    world.create("A")
+    world.change("A", records_decide=False)
+    world.approved("A")
+    world.ends("one", "A")
+    *_, told = world.sent()
+    assert told.report.message == ("All tests passed, but this change was not merged.\n\nGerrit did not submit it")
+    assert (told.report.labels, told.report.flags) == ((), ())
+    assert world.queues_text() == ""
