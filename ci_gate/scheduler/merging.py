@@ -7,6 +7,7 @@ from dataclasses import replace
 from ci_gate.model.change import Change, Periodic, RefUpdate, Subject
 from ci_gate.model.merge import MergeAnswer, MergeMode, MergeOutcome, MergeRequest, UpdateRequest
 from ci_gate.scheduler import building
+from ci_gate.scheduler.chains import EMPTY, Chain
 from ci_gate.scheduler.effects import Merge, SetTimer, UpdateRepository
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.state import Item, MergeState
@@ -27,13 +28,28 @@ def prepare(step: Step, item: Item) -> None:
         asked_for.append(ahead)
         ahead = ahead.item_ahead
     for each in reversed(asked_for):
-        each.build_set.ahead = _changes_ahead(step, each)
+        subject = step.state.subject(each)
+        if isinstance(subject, Change):
+            each.build_set.chain = _chain_ahead(step, each).with_next(subject)
         _request(step, each)
 
 
-def _changes_ahead(step: Step, item: Item) -> tuple[Change, ...]:
-    subjects = (step.state.subject(each) for each in item.chain_ahead())
-    return tuple(each for each in subjects if isinstance(each, Change))
+def _chain_ahead(step: Step, item: Item) -> Chain:
+    """What the item ahead stands on and itself, less what was merged since; all of that was asked for before."""
+    ahead = item.item_ahead
+    if ahead is None:
+        return EMPTY
+    head = ahead
+    while head.item_ahead is not None:
+        head = head.item_ahead
+    known = ahead.build_set.chain.beginning_with(head.subject_key)
+    if known is not None:
+        return known
+    chain = EMPTY
+    for each in item.chain_ahead():
+        subject = step.state.subject(each)
+        chain = chain.with_next(subject) if isinstance(subject, Change) else chain
+    return chain
 
 
 def _request(step: Step, item: Item) -> None:

@@ -39,14 +39,13 @@ def build_parameters(state: State, item: Item, job: Job, uuid: str) -> dict[str,
 
 
 def _change_parameters(item: Item, change: Change) -> dict[str, object]:
-    chain = (*item.build_set.ahead, change)
     answer = item.build_set.answer
     return {
         "ZUUL_BRANCH": change.branch,
         "ZUUL_CHANGE": change.number,
         "ZUUL_PATCHSET": change.patchset,
-        "ZUUL_CHANGES": "^".join(f"{each.project}:{each.branch}:{each.refspec}" for each in chain),
-        "ZUUL_CHANGE_IDS": " ".join(str(each.key) for each in chain),
+        "ZUUL_CHANGES": item.build_set.chain.names,
+        "ZUUL_CHANGE_IDS": item.build_set.chain.ids,
         "ZUUL_REF": f"refs/zuul/{change.branch}/{item.build_set.name}",
         "ZUUL_COMMIT": answer.commit if answer else None,
     }

@@ -17,6 +17,7 @@ from ci_gate.model.item import ItemView
 from ci_gate.model.layout import DEPENDENT, Job, Layout, Pipeline
 from ci_gate.model.merge import MergeAnswer, MergeOutcome
 from ci_gate.model.options import SchedulerSettings
+from ci_gate.scheduler.chains import EMPTY, Chain
 from ci_gate.scheduler.identifiers import Identifiers
 from ci_gate.scheduler.records import Records
 
@@ -56,12 +57,12 @@ class Build:
 class BuildSet:
     """One attempt to test one item on one base.
 
-    ``name`` is what the merge is known by: for a change the name of its ref, ``Z`` and 32 hex digits. ``ahead`` are the
-    changes that it stands on, front to back, as they were when the merge was asked for.
+    ``name`` is what the merge is known by: for a change the name of its ref, ``Z`` and 32 hex digits. ``chain`` are the
+    changes that it stands on and its own, as they were when the merge was asked for.
     """
 
     name: str | None = None
-    ahead: tuple[Change, ...] = ()
+    chain: Chain = EMPTY
     merge_state: MergeState = MergeState.NEW
     merge_tries: int = 0
     merge_requested_at: float | None = None
@@ -72,6 +73,11 @@ class BuildSet:
     launches: dict[str, int] = field(default_factory=dict)
     reported_to_gerrit: bool = False
     result: str | None = None
+
+    @property
+    def ahead(self) -> tuple[Change, ...]:
+        """The changes that it stands on, front to back."""
+        return self.chain.changes[:-1]
 
     @property
     def in_conflict(self) -> bool:
