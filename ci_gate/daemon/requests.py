@@ -43,6 +43,16 @@ def handlers(desk: CommandDesk, view: Callable[[], StatusView]) -> Mapping[str, 
     }
 
 
+def gearman_functions(known: Mapping[str, Handler]) -> Mapping[str, Handler]:
+    """By the names that Zuul gave them (outputs.md 7.1)."""
+    return {
+        "zuul:enqueue": known["enqueue"],
+        "zuul:enqueue_ref": known["enqueue-ref"],
+        "zuul:promote": known["promote"],
+        "zuul:get_running_jobs": known["running-jobs"],
+    }
+
+
 def items(view: StatusView) -> list[object]:
     """Every item as in status.json."""
     now = time.time()

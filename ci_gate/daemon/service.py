@@ -28,9 +28,11 @@ from ci_gate.daemon.notify import notify
 from ci_gate.daemon.operations import Observer
 from ci_gate.daemon.outbox import Outbox
 from ci_gate.daemon.reload import Reloader
-from ci_gate.daemon.requests import handlers
+from ci_gate.daemon.requests import gearman_functions, handlers
 from ci_gate.daemon.timers import Timers
 from ci_gate.daemon.waits import Waits
+from ci_gate.gearman.functions_offered import OfferedFunctions
+from ci_gate.gearman.inquiry import Address
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gearman.server_process import GearmanServerError, ServerProcess
 from ci_gate.gerrit.commands import CommandPool
@@ -205,6 +207,11 @@ class Service:
         parts.push_async_callback(outbox.close)
         await launcher.start()
         parts.push_async_callback(launcher.stop)
+        if gearman.admin_functions:
+            functions = gearman_functions(handlers(self._commands, self._view))
+            offered = OfferedFunctions(Address(gearman.server, gearman.port), functions)
+            await offered.start()
+            parts.push_async_callback(offered.stop)
         return outbox
 
     async def _start_web(self, parts: AsyncExitStack) -> None:
