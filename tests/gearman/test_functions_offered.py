@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 
 import gear
 import pytest
@@ -53,7 +52,7 @@ async def ask(request):
         return job
 
     yield asking
-    threading.Thread(target=client.shutdown, daemon=True).start()  # gear's client takes five seconds for it
+    await asyncio.to_thread(client.shutdown)
     await offered.stop()
     await server.stop()
 
