@@ -10,6 +10,7 @@ from ci_gate.daemon.commands import CommandDesk
 from ci_gate.model.commands import Dequeue, Enqueue, EnqueueRef, OperatorCommand, Promote
 from ci_gate.model.item import StatusView
 from ci_gate.model.operations import CommandAnswer
+from ci_gate.scheduler.explain import Decisions
 from ci_gate.scheduler.inputs import Commanded
 from ci_gate.web.status import head_documents
 
@@ -18,7 +19,7 @@ class BadRequestError(Exception):
     """A field is missing or of the wrong type; the text names it."""
 
 
-def handlers(desk: CommandDesk, view: Callable[[], StatusView]) -> Mapping[str, Handler]:
+def handlers(desk: CommandDesk, view: Callable[[], StatusView], decisions: Decisions) -> Mapping[str, Handler]:
     """By the names of the commands."""
 
     def asking(make: Callable[[Request], OperatorCommand]) -> Handler:
@@ -34,13 +35,34 @@ def handlers(desk: CommandDesk, view: Callable[[], StatusView]) -> Mapping[str, 
     async def running_jobs(_request: Request) -> CommandAnswer:
         return CommandAnswer(done=True, lines=(), data=items(view()))
 
+    async def explain(request: Request) -> CommandAnswer:
+        try:
+            subject = _text(request, "subject")
+        except BadRequestError as problem:
+            return CommandAnswer(done=False, lines=(str(problem),), valid=False)
+        return explanation(decisions, subject)
+
     return {
+        "explain": explain,
         "enqueue": asking(_enqueue),
         "enqueue-ref": asking(_enqueue_ref),
         "dequeue": asking(_dequeue),
         "promote": asking(_promote),
         "running-jobs": running_jobs,
     }
+
+
+def explanation(decisions: Decisions, subject: str) -> CommandAnswer:
+    """What was decided about a change, made into words now."""
+    found = decisions.about(subject)
+    if not found:
+        reason = f"nothing is known of {subject}: no event about it has come since the service started"
+        return CommandAnswer(done=False, lines=(reason,))
+    data = [
+        {"at": each.at, "subject": each.subject, "pipeline": each.pipeline, "code": each.code, "text": each.text}
+        for each in found
+    ]
+    return CommandAnswer(done=True, lines=(), data=data)
 
 
 def gearman_functions(known: Mapping[str, Handler]) -> Mapping[str, Handler]:

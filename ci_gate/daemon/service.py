@@ -157,7 +157,7 @@ class Service:
 
     async def _start_admin(self, parts: AsyncExitStack) -> None:
         """First of all: what is only there if no other service works in the same folder."""
-        known = {"reload": self._reload_by_command, **handlers(self._commands, self._view)}
+        known = {"reload": self._reload_by_command, **handlers(self._commands, self._view, self.scheduler.decisions)}
         admin = AdminSocket(self.settings.state_dir, known)
         try:
             await admin.start()
@@ -208,7 +208,7 @@ class Service:
         await launcher.start()
         parts.push_async_callback(launcher.stop)
         if gearman.admin_functions:
-            functions = gearman_functions(handlers(self._commands, self._view))
+            functions = gearman_functions(handlers(self._commands, self._view, self.scheduler.decisions))
             offered = OfferedFunctions(Address(gearman.server, gearman.port), functions)
             await offered.start()
             parts.push_async_callback(offered.stop)

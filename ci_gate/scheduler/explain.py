@@ -231,5 +231,15 @@ class Decisions:
         if len(self.by_subject) > MOST_SUBJECTS:
             self.by_subject.popitem(last=False)
 
+    def about(self, subject: str) -> list[Decision]:
+        """Of a patch set (``12,3``) and of its change (``12``), or of all patch sets of a change; in order of time."""
+        number = subject.partition(",")[0]
+        wanted = [subject, number] if "," in subject else [subject, *self._patch_sets(number)]
+        found = [each for name in dict.fromkeys(wanted) for each in self.by_subject.get(name, ())]
+        return sorted(found, key=lambda each: each.at)
+
+    def _patch_sets(self, number: str) -> list[str]:
+        return [name for name in self.by_subject if name.startswith(f"{number},")]
+
     def of(self, subject: str) -> Iterator[Decision]:
         return iter(self.by_subject.get(subject, ()))

@@ -62,3 +62,21 @@ async def test_what_does_not_exist_is_told_and_nothing_happens(site):
     ref = ("--trigger", "gerrit", "--pipeline", "check", "--project", PROJECT, "--ref", "master")
     status, _, err = await command(site, "enqueue-ref", *ref)
     assert (status, err) == (2, "ci-gate enqueue-ref: --oldrev and --newrev must differ: name at least one\n")
+
+
+async def test_a_change_is_explained_from_its_event_to_its_report(site):
+    change = site.upload()
+    await site.vote(change.number, +1)
+    await site.nothing_left()
+    status, out, _ = await command(site, "explain", f"{change.number},1", "--pipeline", "check")
+    told = [line.split("  ", 3)[3] for line in out.splitlines()]
+    assert status == 0
+    assert told[0] == "the event patchset-created is accepted by a filter of trigger gerrit"
+    assert told[1] == "entered the pipeline, behind nothing"
+    assert told[2].startswith("merged for testing as ")
+    assert told[3].startswith(f"job {JOB} launched as ")
+    assert told[4:6] == [f"job {JOB} ended: SUCCESS", "reported: SUCCESS"]
+    status, out, _ = await command(site, "explain", str(change.number), "--format", "json")
+    assert {"accepted", "entered", "merged", "launched", "reported"} <= {each["code"] for each in json.loads(out)}
+    status, _, err = await command(site, "explain", "4711")
+    assert (status, err) == (1, "nothing is known of 4711: no event about it has come since the service started\n")
