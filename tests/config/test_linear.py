@@ -14,6 +14,7 @@ from layout_parts import CHECK
 
 from ci_gate.config.layout.expressions import BadExpressionError, compile_expression
 from ci_gate.config.layout.linear import NameMatcher, linear_search
+from ci_gate.config.layout.timed import timed_search
 
 TEXTS = [
     "",
@@ -76,10 +77,73 @@ def test_it_finds_what_re_finds(source):
 
 
 @pytest.mark.parametrize(
-    "source", [r"^(?!x)", "(?<=a)b", r"(a)\1", r"\B", "(?i:a)b", "a$b", "(?u)x", "x{2000}", "(?(1)a|b)", "("]
+    "source", [r"a(?!x)", "(?<=a)b", r"(a)\1", r"\B", "(?i:a)b", "a$b", "(?u)x", "x{2000}", "(?(1)a|b)", "("]
 )
-def test_what_it_has_no_means_for_stays_with_re(source):
+def test_what_it_has_no_means_for_is_left_alone(source):
     assert linear_search(source) is None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "^(?!x)",
+        r"\A(?!.*recheck)",
+        "^(?!x$)",
+        "^(?!Patch Set)(?=x).*$",
+        "(?i)^(?!.*K)",
+        "(?s)^(?!.*recheck).*$",
+        r"^(?!.*(recheck|reverify)\n)\S*",
+    ],
+)
+def test_looks_ahead_at_the_beginning_are_linear_too(source):
+    search = linear_search(source)
+    assert search is not None
+    for text in TEXTS:
+        assert search(text) == python_says(source, text), (source, text)
+
+
+PIECES = st.text(alphabet=r"ab^$.*+?|()[]-12\wsd", max_size=6)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("!="), PIECES), max_size=3), PIECES, st.text(alphabet="abAB\n12-_ä", max_size=8)
+)
+@settings(max_examples=800, deadline=None)
+def test_looks_ahead_agree_with_re(looks, rest, text):
+    source = "^" + "".join(f"(?{kind}{inner})" for kind, inner in looks) + rest
+    try:
+        expected = python_says(source, text)
+    except (re.error, OverflowError):
+        return
+    search = linear_search(source)
+    assert search is None or search(text) == expected
+
+
+@given(
+    st.text(alphabet=r"ab^$.*+?|()[]-{}12\wsdbSWD,:im<=!", max_size=14),
+    st.text(alphabet="abAB\n \x0b12-_äſK", max_size=10),
+)
+@settings(max_examples=1500, deadline=None)
+@example("(?<=a)b$", "ab\n")
+@example(r"(a|b)\1", "abb")
+@example("a(?!b)", "ab")
+def test_what_has_a_deadline_agrees_with_re(source, text):
+    try:
+        expected = python_says(source, text)
+    except (re.error, OverflowError):
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        search = timed_search(source)
+    assert search is None or search(text) == expected
+
+
+def test_what_takes_too_long_is_taken_as_not_found():
+    expression = compile_expression(r"(?<!x)(a|a|b?)*c\1$", for_strangers=True)
+    began = time.monotonic()
+    assert not expression.search("a" * 3000)
+    assert time.monotonic() - began < 2.0
+    assert not expression.search("y")
 
 
 @given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 from ci_gate.config.layout.linear import linear_search
@@ -27,12 +28,22 @@ def compile_expression(source: str, *, for_strangers: bool = False) -> Expressio
     try:
         translated = _translated(source)
         expression = Expression(source, python_source=translated)
-        return replace(expression, searcher=linear_search(translated)) if for_strangers else expression
+        return replace(expression, searcher=_safe_search(translated)) if for_strangers else expression
     except re.error as problem:
         at = f" at offset {problem.pos}" if problem.pos is not None and _same_offsets(source) else ""
         raise BadExpressionError(f"{problem.msg}{at}") from problem
     except (OverflowError, RecursionError) as problem:
         raise BadExpressionError("too large a number or nested too deeply") from problem
+
+
+def _safe_search(translated: str) -> Callable[[str], bool] | None:
+    """One that no text can hold up: linear if that can be had, else with a deadline."""
+    linear = linear_search(translated)
+    if linear is not None:
+        return linear
+    from ci_gate.config.layout.timed import timed_search  # noqa: PLC0415  # few layouts need it, and it takes its time
+
+    return timed_search(translated)
 
 
 def _same_offsets(source: str) -> bool:

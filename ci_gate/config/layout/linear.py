@@ -2,14 +2,15 @@
 
 Comments, names and addresses come from everybody, and Python's ``re`` can be made to take years for a short one. RE2
 cannot. Its dialect differs in small things, so an expression is not handed over as it is written, but as Python
-understood it: from the parsed expression, node by node. What RE2 has no means for (look-arounds, references back)
-stays with ``re``.
+understood it: from the parsed expression, node by node. Look-aheads at the very beginning are asked on their own; what
+RE2 has no means for (other look-arounds, references back) is for ``timed.py``.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 from re import _constants as sre  # type: ignore[attr-defined]  # no public way to a parsed expression
 from re import _parser as parser  # type: ignore[attr-defined]  # as above
 from typing import Any
@@ -37,8 +38,40 @@ def linear_search(source: str) -> Callable[[str], bool] | None:
     try:
         compiled = re2.compile(_translated(source), _options())
     except (_UntranslatableError, re2.error):
-        return None
+        return _anchored_search(source)
     return lambda text: compiled.search(_as_utf8(text)) is not None
+
+
+def _anchored_search(source: str) -> Callable[[str], bool] | None:
+    """For ``^(?!this)(?=that)rest``: all of it is about the first character on, so each part is asked on its own."""
+    try:
+        parsed = parser.parse(source, re.ASCII)
+        nodes, translator = list(parsed), _Translator(parsed.state.flags)
+        if not nodes or not translator.begins_text(nodes[0]):
+            return None
+        looks = list(takewhile(_looks_ahead, nodes[1:]))
+        conditions = [
+            (kind is sre.ASSERT, _at_begin(translator.sequence(inner, last=True))) for kind, (_, inner) in looks
+        ]
+        rest = _at_begin(translator.sequence(nodes[1 + len(looks) :], last=True))
+    except (re.error, RecursionError, OverflowError, ValueError, _UntranslatableError, re2.error):
+        return None
+
+    def search(text: str) -> bool:
+        encoded = _as_utf8(text)
+        if any((condition.search(encoded) is not None) is not wanted for wanted, condition in conditions):
+            return False
+        return rest.search(encoded) is not None
+
+    return search
+
+
+def _looks_ahead(node: tuple[Any, Any]) -> bool:
+    return node[0] in (sre.ASSERT, sre.ASSERT_NOT) and node[1][0] == 1
+
+
+def _at_begin(translated: str) -> Any:
+    return re2.compile(rf"\A(?:{translated})", _options())
 
 
 class NameMatcher:
@@ -92,6 +125,13 @@ class _Translator:
         self._ignore_case = bool(flags & re.IGNORECASE)
         self._dot_all = bool(flags & re.DOTALL)
         self._multiline = bool(flags & re.MULTILINE)
+
+    def begins_text(self, node: tuple[Any, Any]) -> bool:
+        """Is this the place before the first character, and no other?"""
+        kind, where = node
+        return kind is sre.AT and (
+            where is sre.AT_BEGINNING_STRING or (where is sre.AT_BEGINNING and not self._multiline)
+        )
 
     def sequence(self, nodes: Iterable[tuple[Any, Any]], *, last: bool) -> str:
         """``last``: nothing of the expression comes after this."""

@@ -1,0 +1,36 @@
+"""Searching with a deadline, for expressions that no linear engine can take: look-arounds, references back.
+
+The one place where an answer depends on the clock. A search that takes too long counts as not found, and is told in
+the log with its expression, so that no comment can hold the service up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import regex
+import structlog
+
+from ci_gate.model.expression import UNICODE_WANTED
+
+LONGEST_SEARCH_S = 0.1
+
+log = structlog.stdlib.get_logger("zuul.Scheduler")
+
+
+def timed_search(source: str) -> Callable[[str], bool] | None:
+    """Does it match anywhere in a text, as ``re.search`` would say, if that can be told in time? None: not at all."""
+    unicode_wanted = UNICODE_WANTED.match(source) is not None
+    try:
+        compiled = regex.compile(source, regex.VERSION0 | (regex.UNICODE if unicode_wanted else regex.ASCII))
+    except regex.error:
+        return None
+
+    def search(text: str) -> bool:
+        try:
+            return compiled.search(text, timeout=LONGEST_SEARCH_S) is not None
+        except TimeoutError:
+            log.warning("an expression takes too long on a text: taken as not found", expression=source)
+            return False
+
+    return search
