@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ci_gate.config.settings import Settings
 from ci_gate.gerrit.connection import check_key
-from ci_gate.model.layout import SUPERCEDENT, Layout, Pipeline, SqlReporter
+from ci_gate.model.layout import Layout, Pipeline, SqlReporter
 
 LATER = "this version of ci-gate cannot do that yet"
 
@@ -61,8 +61,6 @@ def not_yet(layout: Layout) -> Iterator[str]:
 
 
 def _needs(pipeline: Pipeline) -> Iterator[str]:
-    if pipeline.manager == SUPERCEDENT:
-        yield pipeline.manager
     if any(each.scope for each in pipeline.triggers):
         yield "the trigger scope: failed"
     if pipeline.priorities or pipeline.limit:

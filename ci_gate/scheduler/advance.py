@@ -47,7 +47,7 @@ def _is_head(item: Item) -> bool:
 
 def _stand_on_what_passes(step: Step, item: Item) -> None:
     """Link the item to the nearest non-failing one in front, and begin anew if that is another than before."""
-    if not item.live:
+    if not item.live or item.pipeline.is_supercedent:
         return
     ahead = None if _is_head(item) else item.item_ahead
     nearest = _nearest_passing(item.queue, item)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 
-from ci_gate.model.change import Change, SubjectKey
+from ci_gate.model.change import Change, Subject, SubjectKey
 from ci_gate.model.event import Event
-from ci_gate.scheduler import needs, reporting, windows
-from ci_gate.scheduler.explain import Code, failed
+from ci_gate.scheduler import needs, reporting, supercedent, windows
+from ci_gate.scheduler.explain import Code, Verdict, failed
 from ci_gate.scheduler.filters import PARENT_ENQUEUED, check_requirements
 from ci_gate.scheduler.state import ChangeQueue, Item, PipelineState
 from ci_gate.scheduler.step import Step
@@ -63,25 +63,20 @@ def _entering(step: Step, entry: Entry) -> Entering:
         step.decide(key, pipeline.name, Code.ALREADY_IN)
         return True
     subject = state.records[key]
-    refusal = None
-    if pipeline.is_dependent and isinstance(subject, Change):  # 2
-        refusal = needs.not_ready(pipeline, subject, on_its_own=entry.on_its_own)
-    if refusal is None and not entry.ignore_requirements:  # 3
-        votes = state.options.reject_requires_votes
-        refusal = check_requirements(pipeline.pipeline, subject, step.at, reject_requires_votes=votes)
-    queue = entry.queue or pipeline.queue_of(subject.project)  # 4
-    if refusal is None and queue is None and pipeline.is_dependent:
-        refusal = failed(Code.NO_QUEUE, project=subject.project)
+    queue = entry.queue or pipeline.queue_of(subject.project)
+    refusal = _refusal(step, entry, subject, queue)
     if refusal is not None:
         step.decide_verdict(key, pipeline.name, refusal)
         return False
-    queue = queue or pipeline.new_queue(subject.project)
+    queue = queue or _own_queue(pipeline, subject)
     if isinstance(subject, Change):  # 5
         provided = yield from _provide_needs(step, replace(entry, queue=queue), queue, subject)
         if not provided:
             return False
     if key in queue.by_key:  # 6
         return True
+    if pipeline.is_supercedent:
+        supercedent.make_way(step, queue, key)
     item = _append(step, entry, queue)  # 7
     if entry.live and not entry.quiet:  # 8
         reporting.report_start(step, item)
@@ -93,6 +88,23 @@ def _entering(step: Step, entry: Entry) -> Entering:
                 yield replace(entry, key=behind, on_its_own=False)
     _tell_internal_triggers(step, item)  # 10
     return True
+
+
+def _refusal(step: Step, entry: Entry, subject: Subject, queue: ChangeQueue | None) -> Verdict | None:
+    """Steps 2 to 4: what keeps the subject out, before anything is done for it."""
+    pipeline, refusal = entry.pipeline, None
+    if pipeline.is_dependent and isinstance(subject, Change):  # 2
+        refusal = needs.not_ready(pipeline, subject, on_its_own=entry.on_its_own)
+    if refusal is None and not entry.ignore_requirements:  # 3
+        votes = step.state.options.reject_requires_votes
+        refusal = check_requirements(pipeline.pipeline, subject, step.at, reject_requires_votes=votes)
+    if refusal is None and queue is None and pipeline.is_dependent:  # 4
+        refusal = failed(Code.NO_QUEUE, project=subject.project)
+    return refusal
+
+
+def _own_queue(pipeline: PipelineState, subject: Subject) -> ChangeQueue:
+    return supercedent.queue_for(pipeline, subject) if pipeline.is_supercedent else pipeline.new_queue(subject.project)
 
 
 def _provide_needs(step: Step, entry: Entry, queue: ChangeQueue, change: Change) -> Entering:
@@ -109,8 +121,7 @@ def _provide_needs(step: Step, entry: Entry, queue: ChangeQueue, change: Change)
             step.providing.discard(entry.key)
         if not came_in:
             step.decide(entry.key, entry.pipeline.name, Code.NEED_REFUSED, change=str(need))
-            if not queue.items and not entry.pipeline.is_dependent:
-                entry.pipeline.queues.remove(queue)
+            entry.pipeline.drop_if_empty(queue)
             return False
     return True
 
@@ -128,7 +139,7 @@ def _append(step: Step, entry: Entry, queue: ChangeQueue) -> Item:
         place=state.items_entered,
     )
     state.records.use(state.records[entry.key], item)
-    item.link(queue.items[-1] if queue.items else None)
+    item.link(queue.items[-1] if queue.items and not pipeline.is_supercedent else None)
     queue.items.append(item)
     queue.by_key[entry.key] = item
     if entry.live:

@@ -66,6 +66,7 @@ class Code(StrEnum):
     CYCLE = "cycle"
     NO_JOBS = "no-jobs"
     SUPERSEDED = "superseded"
+    OVERTAKEN = "overtaken"
     ABANDONED = "abandoned"
     MERGE_REPEATED = "merge-repeated"
     MERGED = "merged"
@@ -132,6 +133,7 @@ TEXTS = {
     Code.CYCLE: "changes need each other in a circle, so none of them can enter: {changes}",
     Code.NO_JOBS: "no job applies to it",
     Code.SUPERSEDED: "left: patch set {patchset} replaces it",
+    Code.OVERTAKEN: "left: {by} came after it, and only the newest waits",
     Code.ABANDONED: "left: the change was abandoned",
     Code.MERGE_REPEATED: "the merge is asked for again (try {tries}): {reason}",
     Code.MERGED: "merged for testing as {commit}",

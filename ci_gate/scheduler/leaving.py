@@ -110,10 +110,9 @@ def touch_from(step: Step, queue: ChangeQueue, index: int) -> None:
 
 def leave_if_delivered(step: Step, item: Item) -> None:
     """Forget an item that has left, once its report is settled."""
-    queue, pipeline = item.queue, item.pipeline
+    queue = item.queue
     if item.inside or item.open_reports or item not in queue.departing:
         return
     del queue.departing[item]
     step.state.records.release(item.subject_key, item)
-    if not queue.items and not queue.departing and not pipeline.is_dependent:
-        pipeline.queues.remove(queue)
+    item.pipeline.drop_if_empty(queue)

@@ -12,7 +12,7 @@ def to_put_in_front(
     state: State, pipeline: PipelineState, queue: ChangeQueue, change: Change
 ) -> tuple[list[ChangeKey], Verdict | None]:
     """What has to enter ahead of a change, in order; or why it cannot."""
-    if pipeline.pipeline.ignore_dependencies and not pipeline.is_dependent:
+    if not pipeline.looks_at_needs:
         return [], None
     in_front: list[ChangeKey] = []
     for need in change.needs:
@@ -59,7 +59,7 @@ def not_ready(pipeline: PipelineState, change: Change, *, on_its_own: bool = Fal
 def missing(state: State, item: Item) -> Verdict | None:
     """Can a needed change no longer be provided to an item that is inside? One behind it comes too late."""
     change = state.subject(item)
-    if not isinstance(change, Change) or not change.needs:
+    if not isinstance(change, Change) or not change.needs or not item.pipeline.looks_at_needs:
         return None
     in_front, refusal = to_put_in_front(state, item.pipeline, item.queue, change)
     if refusal is not None:

@@ -56,7 +56,7 @@ def _items_in(pipelines: Iterable[PipelineState]) -> int:
 
 def _has_place(step: Step, item: Item, new: PipelineState | None) -> bool:
     project = step.state.subject(item).project
-    if new is None or new.is_dependent is not item.pipeline.is_dependent:
+    if new is None or new.pipeline.manager != item.pipeline.pipeline.manager:
         return False
     return project in new.by_project if new.is_dependent else step.state.layout.tree(project, new.name) is not None
 
@@ -75,6 +75,8 @@ def _move_queues(old: PipelineState, new: PipelineState) -> None:
         new.queues_made += 1
         queue.order = new.queues_made
         new.queues.append(queue)
+        if queue.line is not None:
+            new.by_line[queue.line] = queue
         for item in (*queue.items, *queue.departing):
             _settle_in(item, new, queue)
         queue.active = 0

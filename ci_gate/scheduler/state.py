@@ -14,7 +14,7 @@ from operator import attrgetter
 from ci_gate.model.build import SUCCESS, Worker
 from ci_gate.model.change import Change, Subject, SubjectKey
 from ci_gate.model.item import ItemView
-from ci_gate.model.layout import DEPENDENT, Job, Layout, Pipeline
+from ci_gate.model.layout import DEPENDENT, SUPERCEDENT, Job, Layout, Pipeline
 from ci_gate.model.merge import MergeAnswer, MergeOutcome
 from ci_gate.model.options import SchedulerSettings
 from ci_gate.scheduler.chains import EMPTY, Chain
@@ -154,15 +154,21 @@ class JobsOfItem:
     jobs: tuple[Job, ...]
 
 
+Line = tuple[str, str]
+"""A project, and a branch or ref of it."""
+
+
 @dataclass(slots=True, eq=False)
 class ChangeQueue:
     """Items in order of entry; the first ``active`` of them are in the window. ``window`` 0 means unlimited.
 
-    ``departing`` are items that have left, and whose report is not delivered yet.
+    ``departing`` are items that have left, and whose report is not delivered yet. ``line`` is the project, and the
+    branch or ref, that a queue of a supercedent pipeline is for.
     """
 
     name: str
     order: int
+    line: Line | None = None
     items: list[Item] = field(default_factory=list)
     by_key: dict[SubjectKey, Item] = field(default_factory=dict)
     departing: dict[Item, None] = field(default_factory=dict)
@@ -177,7 +183,8 @@ class ChangeQueue:
 class PipelineState:
     """A pipeline at work. ``live`` finds the live items by subject; ``index`` is its place in the layout.
 
-    ``by_project`` are the shared queues of a dependent pipeline; independent ones make a queue for each item.
+    ``by_project`` are the shared queues of a dependent pipeline, ``by_line`` those of a supercedent one; independent
+    ones make a queue for each item.
     ``staying`` are projects whose items a reload left in another queue: all join them there until they have left, since
     two queues with changes of one project would merge what was never tested together.
     """
@@ -187,6 +194,7 @@ class PipelineState:
     queues: list[ChangeQueue] = field(default_factory=list)
     live: dict[SubjectKey, Item] = field(default_factory=dict)
     by_project: dict[str, ChangeQueue] = field(default_factory=dict)
+    by_line: dict[Line, ChangeQueue] = field(default_factory=dict)
     staying: dict[str, ChangeQueue] = field(default_factory=dict)
     queues_made: int = 0
     consecutive_failures: int = 0
@@ -200,6 +208,15 @@ class PipelineState:
     def is_dependent(self) -> bool:
         return self.pipeline.manager == DEPENDENT
 
+    @property
+    def is_supercedent(self) -> bool:
+        return self.pipeline.manager == SUPERCEDENT
+
+    @property
+    def looks_at_needs(self) -> bool:
+        """Do changes that one needs have to be in front of it? (scheduler.md 5.2 and 5.3)"""
+        return self.is_dependent or not (self.is_supercedent or self.pipeline.ignore_dependencies)
+
     def queue_of(self, project: str) -> ChangeQueue | None:
         """The shared queue that changes of a project enter."""
         return self.staying.get(project) or self.by_project.get(project)
@@ -209,6 +226,14 @@ class PipelineState:
         queue = ChangeQueue(name, self.queues_made, window=window)
         self.queues.append(queue)
         return queue
+
+    def drop_if_empty(self, queue: ChangeQueue) -> None:
+        """Queues of their own end with their last item; shared ones stay."""
+        if queue.items or queue.departing or self.is_dependent:
+            return
+        self.queues.remove(queue)
+        if queue.line is not None:
+            del self.by_line[queue.line]
 
 
 def pipelines_of(layout: Layout) -> dict[str, PipelineState]:

@@ -137,7 +137,6 @@ def test_a_configuration_that_is_not_there(place):
 @pytest.mark.parametrize(
     ("layout", "needs"),
     [
-        (LAYOUT.replace("Independent", "Supercedent"), "SupercedentPipelineManager"),
         (
             LAYOUT.replace("event: patchset-created", "event: patchset-created, scope: failed"),
             "the trigger scope: failed",

@@ -28,7 +28,7 @@ pipelines:
     failure: {{gerrit: {{Verified: -2}}}}
     {gate}
   - name: post
-    manager: IndependentPipelineManager
+    manager: {post}
     trigger: {{gerrit: [{{event: ref-updated}}]}}
 jobs:
   - {{name: perf, voting: false}}
@@ -86,6 +86,7 @@ def _layout(chance: random.Random) -> Layout:
     text = TEMPLATE.format(
         check=_keys(chance.choice(CHECK)),
         gate=_keys(chance.choice(GATE)),
+        post=chance.choice(["IndependentPipelineManager", "SupercedentPipelineManager"]),
         projects="\n".join(projects) or "  []",
     )
     with tempfile.TemporaryDirectory() as folder:
