@@ -61,10 +61,6 @@ def not_yet(layout: Layout) -> Iterator[str]:
 
 
 def _needs(pipeline: Pipeline) -> Iterator[str]:
-    if any(each.scope for each in pipeline.triggers):
-        yield "the trigger scope: failed"
-    if pipeline.priorities or pipeline.limit:
-        yield "priority or limit"
     actions = (pipeline.start, pipeline.success, pipeline.failure, pipeline.merge_failure, pipeline.disabled)
     if any(isinstance(each, SqlReporter) for action in actions for each in action):
         yield "the sql reporter"

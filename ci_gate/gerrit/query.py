@@ -183,6 +183,7 @@ def details_of(record: JsonObject, connection: str) -> ChangeDetails:
         wip=bool(record.get("wip", False)),
         private=bool(record.get("private", False)),
         topic=record.get("topic"),
+        hashtags=tuple(str(each) for each in record.get("hashtags") or ()),
         commit_message=str(record.get("commitMessage", "")),
         patch_sets=tuple(_patch_sets(record.get("patchSets") or (), current)),
         votes=tuple(votes_of(current.get("approvals") or ())),

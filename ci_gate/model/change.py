@@ -139,6 +139,7 @@ class ChangeDetails:
     wip: bool = False
     private: bool = False
     topic: str | None = None
+    hashtags: tuple[str, ...] = ()
     commit_message: str = ""
     patch_sets: tuple[PatchSet, ...] = ()
     votes: tuple[Vote, ...] = ()
@@ -188,6 +189,8 @@ class Change:
     is_current: bool = True
     wip: bool = False
     private: bool = False
+    topic: str | None = None
+    hashtags: tuple[str, ...] = ()
     commit_message: str = ""
     needs: tuple[ChangeKey, ...] = ()
     needed_by: tuple[ChangeKey, ...] = ()
@@ -236,6 +239,8 @@ class Change:
             is_current=details.current_patchset == patchset,
             wip=details.wip,
             private=details.private,
+            topic=details.topic,
+            hashtags=details.hashtags,
             commit_message=details.commit_message,
             needs=needs,
             needed_by=needed_by,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ci_gate.model.change import Change
-from ci_gate.scheduler import building, leaving, merging, needs, reporting, windows
+from ci_gate.scheduler import building, leaving, merging, needs, priorities, reporting, windows
 from ci_gate.scheduler.effects import VerifySubmit
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.filters import PROJECT_MERGED
@@ -79,7 +79,7 @@ def _is_merged(step: Step, item: Item) -> bool:
 def _work(step: Step, item: Item) -> None:
     """Merge and launch, as far as window and holding jobs allow."""
     build_set = item.build_set
-    if not item.active or not jobs_of(step.state, item):
+    if not item.active or not jobs_of(step.state, item) or not priorities.may_run(step, item):
         return
     if build_set.merge_state is MergeState.NEW:
         merging.prepare(step, item)

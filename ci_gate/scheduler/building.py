@@ -47,8 +47,9 @@ def _launch(step: Step, item: Item, job: Job) -> Build:
     launches = build_set.launches.get(job.name, 0)
     if launches >= max(job.attempts, 1):
         return _end_at_once(step, item, Build(None, job.name), RETRY_LIMIT)
-    build = Build(step.state.identifiers.take(), job.name, launched_at=step.at)
-    parameters = build_parameters(step.state, item, job, build.uuid or "")
+    uuid = step.state.identifiers.take()
+    build = Build(uuid, job.name)
+    parameters = build_parameters(step.state, item, job, uuid)
     if job.parameter_function is not None:
         answer = step.oracle.edit_parameters(item_view(step.state, item), job, parameters)
         if answer.error is not None:
@@ -62,13 +63,45 @@ def _launch(step: Step, item: Item, job: Job) -> Build:
         return _end_at_once(step, item, build, SUCCESS)
     build_set.builds[job.name] = build
     build_set.launches[job.name] = launches + 1
-    step.state.builds_by_uuid[build.uuid or ""] = (item, build)
-    step.decide(item.subject_key, item.pipeline.name, Code.LAUNCHED, job=job.name, uuid=build.uuid)
-    node = build.parameters.get("ZUUL_NODE")
-    step.emit(
-        LaunchBuild(BuildRequest(build.uuid or "", job.name, build.parameters, item.pipeline.pipeline.precedence, node))
-    )
+    step.state.builds_by_uuid[uuid] = (item, build)
+    request = _request(item, build, uuid)
+    if step.state.turns.ask_to_launch(request.function, request.precedence, item.value, uuid):
+        hand_out(step, uuid)
+    else:
+        step.decide(item.subject_key, item.pipeline.name, Code.WAITS_FOR_TURN, job=job.name)
     return build
+
+
+def hand_out(step: Step, uuid: str) -> None:
+    """Now the build goes to the workers."""
+    item, build = step.state.builds_by_uuid[uuid]
+    build.launched_at, item.view = step.at, None
+    step.decide(item.subject_key, item.pipeline.name, Code.LAUNCHED, job=build.job, uuid=uuid)
+    step.emit(LaunchBuild(_request(item, build, uuid)))
+
+
+def _request(item: Item, build: Build, uuid: str) -> BuildRequest:
+    node = build.parameters.get("ZUUL_NODE")
+    return BuildRequest(uuid, build.job, build.parameters, item.pipeline.pipeline.precedence, node)
+
+
+def _let_others_begin(step: Step, item: Item, build: Build, uuid: str) -> None:
+    """A worker has the build, or it needs none any more: others of its function may have waited for that."""
+    state = step.state
+    for each in state.turns.begun(_request(item, build, uuid).function, uuid, lambda other: _is_wanted(step, other)):
+        hand_out(step, each)
+
+
+def _is_wanted(step: Step, uuid: str) -> bool:
+    """Is a build that has waited for its turn still of use? Of an item outside the window it is launched anew later."""
+    item, build = step.state.builds_by_uuid.get(uuid, (None, None))
+    if item is None or build is None:
+        return False
+    if not item.active:
+        del step.state.builds_by_uuid[uuid], item.build_set.builds[build.job]
+        item.build_set.launches[build.job] -= 1
+        mutexes.release(step, item, build.job)
+    return item.active
 
 
 def _blame(job: Job, error: str) -> str:
@@ -112,6 +145,8 @@ def build_updated(step: Step, update: BuildUpdate) -> None:
     if item is None or build is None:
         return  # a build that was cancelled or replaced may go on talking
     _take_in(step, build, update)
+    if build.started_at is not None:
+        _let_others_begin(step, item, build, update.uuid)
     step.touch(item)
 
 
@@ -133,6 +168,7 @@ def build_ended(step: Step, end: BuildEnd) -> None:
     if item is None or build is None:
         step.decide(end.uuid, None, Code.UNKNOWN_ANSWER, what="a build")
         return
+    _let_others_begin(step, item, build, end.uuid)
     if end.last is not None:
         _take_in(step, build, end.last)
     if end.result:
@@ -221,7 +257,9 @@ def _cancel(step: Step, item: Item, build: Build) -> None:
         return
     build.result, build.canceled, build.ended_at = CANCELED, True, step.at
     del step.state.builds_by_uuid[build.uuid]
-    step.emit(CancelBuild(build.uuid))
+    if build.launched_at is not None:  # else it is still waiting for its turn, here
+        step.emit(CancelBuild(build.uuid))
+    _let_others_begin(step, item, build, build.uuid)
     mutexes.release(step, item, build.job)
 
 

@@ -14,16 +14,28 @@ from ci_gate.model.event import Event
 from ci_gate.scheduler import needs, reporting, supercedent, windows
 from ci_gate.scheduler.explain import Code, Verdict, failed
 from ci_gate.scheduler.filters import PARENT_ENQUEUED, check_requirements
+from ci_gate.scheduler.priorities import value_of
 from ci_gate.scheduler.state import ChangeQueue, Item, PipelineState
 from ci_gate.scheduler.step import Step
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One subject on its way in. ``queue`` None: the one that it belongs to. ``times``: when some entered before.
+class Occasion:
+    """What lets a subject in: an event that was accepted, or an operator.
 
-    ``quiet``: without a start report. ``live`` False: only to be merged below others. ``on_its_own``: not only for the
-    sake of another.
+    ``comment`` is the event's. ``only_failed``: jobs that succeeded before on the same base need not run again.
+    """
+
+    comment: str | None = None
+    only_failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One subject on its way in. ``queue`` None: the one that it belongs to. ``former``: items that come in again.
+
+    ``quiet``: without a start report. ``live`` False: only to be merged below others. ``occasion`` None: it enters only
+    for the sake of another.
     """
 
     pipeline: PipelineState
@@ -32,8 +44,8 @@ class Entry:
     ignore_requirements: bool = False
     live: bool = True
     queue: ChangeQueue | None = None
-    times: Mapping[SubjectKey, float] = field(default_factory=dict)
-    on_its_own: bool = True
+    former: Mapping[SubjectKey, Item] = field(default_factory=dict)
+    occasion: Occasion | None = field(default_factory=Occasion)
 
 
 Entering = Generator[Entry, bool, bool]
@@ -85,7 +97,7 @@ def _entering(step: Step, entry: Entry) -> Entering:
             record = state.records.change(behind)
             same_queue = record is not None and pipeline.queue_of(record.project) is queue
             if record is not None and same_queue and needs.not_ready(pipeline, record) is None:
-                yield replace(entry, key=behind, on_its_own=False)
+                yield replace(entry, key=behind, occasion=None)
     _tell_internal_triggers(step, item)  # 10
     return True
 
@@ -94,7 +106,7 @@ def _refusal(step: Step, entry: Entry, subject: Subject, queue: ChangeQueue | No
     """Steps 2 to 4: what keeps the subject out, before anything is done for it."""
     pipeline, refusal = entry.pipeline, None
     if pipeline.is_dependent and isinstance(subject, Change):  # 2
-        refusal = needs.not_ready(pipeline, subject, on_its_own=entry.on_its_own)
+        refusal = needs.not_ready(pipeline, subject, on_its_own=entry.occasion is not None)
     if refusal is None and not entry.ignore_requirements:  # 3
         votes = step.state.options.reject_requires_votes
         refusal = check_requirements(pipeline.pipeline, subject, step.at, reject_requires_votes=votes)
@@ -117,7 +129,7 @@ def _provide_needs(step: Step, entry: Entry, queue: ChangeQueue, change: Change)
             came_in = False  # a circle of needs, or a change that Gerrit does not show
         else:
             step.providing.add(entry.key)
-            came_in = yield replace(entry, key=need, live=entry.pipeline.is_dependent, on_its_own=False)
+            came_in = yield replace(entry, key=need, live=entry.pipeline.is_dependent, occasion=None)
             step.providing.discard(entry.key)
         if not came_in:
             step.decide(entry.key, entry.pipeline.name, Code.NEED_REFUSED, change=str(need))
@@ -129,14 +141,17 @@ def _provide_needs(step: Step, entry: Entry, queue: ChangeQueue, change: Change)
 def _append(step: Step, entry: Entry, queue: ChangeQueue) -> Item:
     state, pipeline = step.state, entry.pipeline
     state.items_entered += 1
+    former, occasion = entry.former.get(entry.key), entry.occasion or Occasion()
     item = Item(
         state.items_entered,
         entry.key,
         pipeline,
         queue,
-        enqueued_at=entry.times.get(entry.key, step.at),
+        enqueued_at=former.enqueued_at if former else step.at,
         live=entry.live,
         place=state.items_entered,
+        value=former.value if former else value_of(pipeline.pipeline, state.records[entry.key], occasion.comment),
+        only_failed=former.only_failed if former else occasion.only_failed,
     )
     state.records.use(state.records[entry.key], item)
     item.link(queue.items[-1] if queue.items and not pipeline.is_supercedent else None)

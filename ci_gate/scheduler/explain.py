@@ -21,6 +21,7 @@ class Code(StrEnum):
     """What was decided. The values that each takes are the fields of its text."""
 
     ACCEPTED = "accepted"
+    ACCEPTED_FOR_FAILED = "accepted-for-failed"
     EVENT_TYPE = "event-type"
     OTHER_CONNECTION = "other-connection"
     PIPELINE = "pipeline"
@@ -75,7 +76,11 @@ class Code(StrEnum):
     LAUNCHED = "launched"
     BUILD_ENDED = "build-ended"
     BUILD_LOST = "build-lost"
+    KEPT = "kept"
+    ALL_AGAIN = "all-again"
     WAITS_FOR_MUTEX = "waits-for-mutex"
+    WAITS_FOR_LIMIT = "waits-for-limit"
+    WAITS_FOR_TURN = "waits-for-turn"
     REPORTED = "reported"
     SILENT = "silent"
     REPORT_REPEATED = "report-repeated"
@@ -88,6 +93,7 @@ class Code(StrEnum):
 
 TEXTS = {
     Code.ACCEPTED: "the event {event} is accepted by a filter of trigger {trigger}",
+    Code.ACCEPTED_FOR_FAILED: "the event {event} is accepted by a filter of trigger {trigger}, for what failed before",
     Code.EVENT_TYPE: "the event {event} is not among {wanted}",
     Code.OTHER_CONNECTION: "the event came over connection {connection}, not {wanted}",
     Code.PIPELINE: "the parent entered {entered}, which does not match {wanted}",
@@ -142,7 +148,11 @@ TEXTS = {
     Code.LAUNCHED: "job {job} launched as {uuid}",
     Code.BUILD_ENDED: "job {job} ended: {result}",
     Code.BUILD_LOST: "job {job} ended without a result: {reason}",
+    Code.KEPT: "job {job} keeps the success of the last report",
+    Code.ALL_AGAIN: "all jobs run again, not only those that failed: {reason}",
     Code.WAITS_FOR_MUTEX: "job {job} waits for mutex {mutex}",
+    Code.WAITS_FOR_LIMIT: "waits: its priority is {value}, and {limit} below 0 run already",
+    Code.WAITS_FOR_TURN: "job {job} waits for its turn among those of its function",
     Code.REPORTED: "reported: {result}",
     Code.SILENT: "ended with {result}; the pipeline has no reporters for that",
     Code.REPORT_REPEATED: "the report will be tried again in {seconds} s: {reason}",

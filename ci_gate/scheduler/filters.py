@@ -62,8 +62,13 @@ def check_event(
             now,
             reject_requires_votes=reject_requires_votes,
         )
-        or passed(Code.ACCEPTED, event=event.type, trigger=wanted.trigger)
+        or _accepted(wanted, event)
     )
+
+
+def _accepted(wanted: EventFilter, event: Event) -> Verdict:
+    code = Code.ACCEPTED_FOR_FAILED if wanted.scope else Code.ACCEPTED
+    return passed(code, event=event.type, trigger=wanted.trigger)
 
 
 def _check_pipeline(wanted: EventFilter, event: Event) -> Verdict | None:

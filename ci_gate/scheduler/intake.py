@@ -15,7 +15,7 @@ from ci_gate.model.search import Search, SearchKind
 from ci_gate.scheduler import entering, leaving, refreshing
 from ci_gate.scheduler.effects import SearchChanges, SetTimer
 from ci_gate.scheduler.enqueuing import finish_enqueue
-from ci_gate.scheduler.entering import Entry
+from ci_gate.scheduler.entering import Entry, Occasion
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.filters import PROJECT_MERGED, accept_event
 from ci_gate.scheduler.inputs import ChangeAnswered, ChangesFound, QueryFailed
@@ -149,7 +149,8 @@ def _offer(step: Step, event: Event, subject: Subject) -> None:
         )
         step.decide_verdict(_name(event), pipeline.name, verdict)
         if verdict.passed:
-            entering.enter(step, Entry(pipeline, subject.key))
+            occasion = Occasion(event.comment, only_failed=verdict.code is Code.ACCEPTED_FOR_FAILED)
+            entering.enter(step, Entry(pipeline, subject.key, occasion=occasion))
 
 
 def ask_for_open_changes(step: Step, intake: Intake) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ci_gate.model.change import Change
 from ci_gate.model.event import Event
-from ci_gate.scheduler import building, reporting, windows
+from ci_gate.scheduler import building, priorities, reporting, windows
 from ci_gate.scheduler.explain import Code, Verdict
 from ci_gate.scheduler.state import ChangeQueue, Item, PipelineState
 from ci_gate.scheduler.step import Step
@@ -85,6 +85,7 @@ def take_out(step: Step, item: Item) -> None:
     if ahead is not None and not ahead.live:
         step.touch(ahead)
     building.forget(step, item)
+    priorities.make_room(step, item)
     _stop_staying(step, item)
     windows.settle(step, queue)
     queue.departing[item] = None

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ci_gate.model.change import Change, Periodic, RefUpdate, Subject
 from ci_gate.model.merge import MergeAnswer, MergeMode, MergeOutcome, MergeRequest, UpdateRequest
-from ci_gate.scheduler import building
+from ci_gate.scheduler import building, rerun
 from ci_gate.scheduler.chains import EMPTY, Chain
 from ci_gate.scheduler.effects import Merge, SetTimer, UpdateRepository
 from ci_gate.scheduler.explain import Code
@@ -55,21 +55,28 @@ def _chain_ahead(step: Step, item: Item) -> Chain:
 def _request(step: Step, item: Item) -> None:
     """For refs and timers, a fresh copy of the repository."""
     state, build_set = step.state, item.build_set
-    subject = state.subject(item)
     if build_set.name is None:
         build_set.name = f"Z{state.identifiers.take()}"
         build_set.merge_requested_at = step.at
         state.items_by_build_set[build_set.name] = item
     build_set.merge_state = MergeState.PENDING
     build_set.merge_tries += 1
-    precedence = item.pipeline.pipeline.precedence
+    value = 0 if item.pipeline.is_dependent else item.value  # states are made in the order of the queue
+    if state.turns.ask_to_merge(item.pipeline.pipeline.precedence, value, build_set.name):
+        send(step, item)
+
+
+def send(step: Step, item: Item) -> None:
+    """Hand the request out to the mergers."""
+    state, build_set, name = step.state, item.build_set, item.build_set.name or ""
+    subject, precedence = state.subject(item), item.pipeline.pipeline.precedence
     if not isinstance(subject, Change):
-        update = UpdateRequest(build_set.name, subject.key.connection, subject.project)
+        update = UpdateRequest(name, subject.key.connection, subject.project)
         step.emit(UpdateRepository(update, precedence))
         return
     project = state.layout.projects.get(subject.project)
     request = MergeRequest(
-        ref=build_set.name,
+        ref=name,
         connection=subject.key.connection,
         project=subject.project,
         branch=subject.branch,
@@ -84,8 +91,20 @@ def _request(step: Step, item: Item) -> None:
     step.emit(Merge(request, precedence))
 
 
+def _is_wanted(step: Step, name: str) -> bool:
+    """Is a request that has waited for its turn still of use? Of an item outside the window it is made anew later."""
+    item = step.state.items_by_build_set.get(name)
+    if item is not None and not item.active:
+        item.build_set.merge_state = MergeState.NEW
+        item.build_set.merge_tries -= 1
+        return False
+    return item is not None
+
+
 def merge_answered(step: Step, answer: MergeAnswer) -> None:
     """Only a conflict is the change's fault; everything else is asked for again first (scheduler.md 8)."""
+    for waiting in step.state.turns.merged(answer.ref, lambda name: _is_wanted(step, name)):
+        send(step, step.state.items_by_build_set[waiting])
     item = step.state.items_by_build_set.get(answer.ref)
     if item is None or item.build_set.merge_state is not MergeState.PENDING:
         step.decide(answer.ref, None, Code.UNKNOWN_ANSWER, what="a merge")
@@ -97,6 +116,7 @@ def merge_answered(step: Step, answer: MergeAnswer) -> None:
         build_set.answer, build_set.merge_state = answer, MergeState.COMPLETE
         code = Code.MERGED if isinstance(subject, Change) else Code.UPDATED
         step.decide(name, pipeline, code, commit=answer.commit)
+        rerun.keep_successes(step, item)
     elif _may_pass(answer.outcome) and build_set.merge_tries <= MERGE_REPEATS:
         delay = MERGE_REPEAT_S * 2 ** (build_set.merge_tries - 1)
         step.emit(SetTimer(f"merge:{answer.ref}", step.at + delay))

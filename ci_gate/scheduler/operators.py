@@ -160,9 +160,9 @@ def changes_text(items: Iterable[Item]) -> str:
 
 def _put_again(step: Step, pipeline: PipelineState, members: list[Item], order: list[Item]) -> list[SubjectKey]:
     """Take the members out, and let them in again in this order; those that could not come in."""
-    times = {item.subject_key: item.enqueued_at for item in members}
+    former = {item.subject_key: item for item in members}
     keep = step.state.records.by_key
-    records = {key: keep[key] for key in times}
+    records = {key: keep[key] for key in former}
     for item in members:
         building.cancel_builds(step, item)
     for item in members:
@@ -170,6 +170,6 @@ def _put_again(step: Step, pipeline: PipelineState, members: list[Item], order: 
     for record in records.values():
         step.state.records.remember(record)
     for item in order:
-        entry = Entry(pipeline, item.subject_key, quiet=True, ignore_requirements=True, times=times)
+        entry = Entry(pipeline, item.subject_key, quiet=True, ignore_requirements=True, former=former)
         entering.enter(step, entry)
-    return [key for key in times if key not in pipeline.live]
+    return [key for key in former if key not in pipeline.live]

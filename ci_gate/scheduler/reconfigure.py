@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from ci_gate.model.layout import Layout
 from ci_gate.model.operations import CommandAnswer
-from ci_gate.scheduler import building, leaving, windows
+from ci_gate.scheduler import building, leaving, merging, priorities, windows
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.jobs import jobs_of
 from ci_gate.scheduler.state import ChangeQueue, Item, PipelineState, pipelines_of
@@ -44,10 +44,28 @@ def replace_layout(step: Step, layout: Layout) -> CommandAnswer:
     for item in moved:
         _keep_builds(step, item)
         step.touch(item)
-    for queue in [queue for each in state.pipelines.values() for queue in each.queues]:
-        windows.settle(step, queue)
+    for pipeline in state.pipelines.values():
+        for queue in pipeline.queues:
+            windows.settle(step, queue)
+        priorities.fill(step, pipeline)
+    _use_turns(step)
     kept = _items_in(state.pipelines.values())
     return CommandAnswer(done=True, lines=(f"the layout is in force; items kept: {kept}, removed: {before - kept}",))
+
+
+def _use_turns(step: Step) -> None:
+    """Without priorities nothing waits for its turn."""
+    turns, state = step.state.turns, step.state
+    turns.use(state.layout)
+    if turns.ordered:
+        return
+    merges, builds = turns.all_waiting()
+    for name in merges:
+        if name in state.items_by_build_set:
+            merging.send(step, state.items_by_build_set[name])
+    for uuid in builds:
+        if uuid in state.builds_by_uuid:
+            building.hand_out(step, uuid)
 
 
 def _items_in(pipelines: Iterable[PipelineState]) -> int:
@@ -108,10 +126,14 @@ def _move_to_shared_queues(step: Step, old: PipelineState, new: PipelineState) -
 
 
 def _settle_in(item: Item, new: PipelineState, queue: ChangeQueue) -> None:
+    old = item.pipeline
     item.pipeline, item.queue, item.view = new, queue, None
     item.active = False
     if item.live and item.inside:
         new.live[item.subject_key] = item
+    for kept, former in ((new.running_low, old.running_low), (new.waiting_low, old.waiting_low)):
+        if item in former:
+            kept[item] = None
 
 
 def _keep_builds(step: Step, item: Item) -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from ci_gate.model.change import Change, Subject, normal_label
 from ci_gate.model.layout import GerritReporter, Reporter, SmtpReporter
 from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report, Review
-from ci_gate.scheduler import messages
+from ci_gate.scheduler import messages, rerun
 from ci_gate.scheduler.backoff import backoff
 from ci_gate.scheduler.effects import SendReport, SetTimer
 from ci_gate.scheduler.explain import Code
@@ -66,6 +66,7 @@ def _report(step: Step, item: Item, result: str, text: str, reporters: Sequence[
     pipeline = item.pipeline
     item.reporting = True
     item.build_set.result = result
+    rerun.remember(step, item)
     if pipeline.disabled:
         reporters = pipeline.pipeline.disabled
     item.build_set.reported_to_gerrit = any(isinstance(each, GerritReporter) for each in reporters)

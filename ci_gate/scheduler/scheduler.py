@@ -60,6 +60,7 @@ class Scheduler:
     ) -> None:
         self._state = State(layout, options, Identifiers(seed), event_delays or {}, last_reconfigured=at)
         self._state.pipelines = pipelines_of(layout)
+        self._state.turns.use(layout)
         self._oracle = oracle
         self._intake = Intake()
         self._outbound = Outbound()

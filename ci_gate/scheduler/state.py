@@ -6,10 +6,12 @@ Mutable, and touched by nobody but the scheduler's own modules; the world sees `
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from ci_gate.model.build import SUCCESS, Worker
 from ci_gate.model.change import Change, Subject, SubjectKey
@@ -20,6 +22,10 @@ from ci_gate.model.options import SchedulerSettings
 from ci_gate.scheduler.chains import EMPTY, Chain
 from ci_gate.scheduler.identifiers import Identifiers
 from ci_gate.scheduler.records import Records
+from ci_gate.scheduler.turns import Turns
+
+if TYPE_CHECKING:
+    from ci_gate.scheduler.rerun import Reported
 
 
 class MergeState(StrEnum):
@@ -100,8 +106,9 @@ class Item:
     ``item_ahead`` is the item on whose merged state this one is tested, not the previous member of the queue.
     ``reporting``: its final report is decided. ``inside``: it is a member of its queue; one that is not may still wait
     for the delivery of its report. ``passes`` is whether it was live and not failing at the last look, ``holds``
-    whether the items behind had to wait for a job of it, or of one ahead of it. ``undelivered`` is why Gerrit did
-    not take its report.
+    whether the items behind had to wait for a job of it, or of one ahead of it. ``value`` is its priority.
+    ``only_failed``: jobs that succeeded in its last report on the same base need not run. ``undelivered`` is why Gerrit
+    did not take its report.
     """
 
     number: int
@@ -116,6 +123,8 @@ class Item:
     holds: bool = False
     reporting: bool = False
     inside: bool = True
+    value: int = 0
+    only_failed: bool = False
     undelivered: str = ""
     item_ahead: Item | None = None
     items_behind: dict[Item, None] = field(default_factory=dict)
@@ -186,7 +195,8 @@ class PipelineState:
     ``by_project`` are the shared queues of a dependent pipeline, ``by_line`` those of a supercedent one; independent
     ones make a queue for each item.
     ``staying`` are projects whose items a reload left in another queue: all join them there until they have left, since
-    two queues with changes of one project would merge what was never tested together.
+    two queues with changes of one project would merge what was never tested together. Of items of a value below 0
+    ``running_low`` take up the pipeline's ``limit``, and ``waiting_low`` wait for one of them to leave.
     """
 
     pipeline: Pipeline
@@ -196,6 +206,8 @@ class PipelineState:
     by_project: dict[str, ChangeQueue] = field(default_factory=dict)
     by_line: dict[Line, ChangeQueue] = field(default_factory=dict)
     staying: dict[str, ChangeQueue] = field(default_factory=dict)
+    running_low: dict[Item, None] = field(default_factory=dict)
+    waiting_low: dict[Item, None] = field(default_factory=dict)
     queues_made: int = 0
     consecutive_failures: int = 0
     disabled: bool = False
@@ -249,7 +261,10 @@ def pipelines_of(layout: Layout) -> dict[str, PipelineState]:
 
 @dataclass(slots=True, eq=False)
 class State:
-    """All that the scheduler remembers. ``verifying`` are items of which Gerrit is asked whether they were merged."""
+    """All that the scheduler remembers. ``verifying`` are items of which Gerrit is asked whether they were merged.
+
+    ``reported_before`` are the last reports by pipeline, connection and number of the change.
+    """
 
     layout: Layout
     options: SchedulerSettings
@@ -261,6 +276,8 @@ class State:
     builds_by_uuid: dict[str, tuple[Item, Build]] = field(default_factory=dict)
     mutexes: dict[str, tuple[Item, str]] = field(default_factory=dict)
     mutex_waiters: dict[str, dict[Item, None]] = field(default_factory=dict)
+    turns: Turns = field(default_factory=Turns)
+    reported_before: OrderedDict[tuple[str, str, str], Reported] = field(default_factory=OrderedDict)
     verifying: dict[int, Item] = field(default_factory=dict)
     items_entered: int = 0
     last_reconfigured: float | None = None

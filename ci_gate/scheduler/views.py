@@ -40,7 +40,7 @@ def _draw_item(state: State, item: Item) -> ItemView:
         queue=item.queue.name,
         enqueued_at=item.enqueued_at,
         live=item.live,
-        active=item.active,
+        active=item.active and item not in item.pipeline.waiting_low,
         item_ahead=subject_id(state.subject(item.item_ahead)) if item.item_ahead else None,
         items_behind=tuple(name for each in item.items_behind if (name := subject_id(state.subject(each))) is not None),
         ref=item.build_set.name if isinstance(subject, Change) else None,

@@ -132,18 +132,3 @@ def test_a_configuration_that_is_not_there(place):
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == 1
     assert "/no/such/ci.conf: error: there is no such configuration file" in ended.stderr
-
-
-@pytest.mark.parametrize(
-    ("layout", "needs"),
-    [
-        (
-            LAYOUT.replace("event: patchset-created", "event: patchset-created, scope: failed"),
-            "the trigger scope: failed",
-        ),
-    ],
-)
-def test_what_this_version_cannot_do_yet_is_refused_rather_than_half_done(place, layout, needs):
-    place.layout.write_text(layout)
-    refusal = place.refusal()
-    assert f'pipeline "check" needs {needs}' in refusal

@@ -24,7 +24,7 @@ from ci_gate.model.layout import (
     Project,
     SkipIf,
 )
-from ci_gate.model.merge import MergeAnswer, MergeOutcome
+from ci_gate.model.merge import BaseCommit, MergeAnswer, MergeOutcome
 from ci_gate.model.options import SchedulerSettings
 from ci_gate.model.report import Delivery, DeliveryOutcome, Review
 from ci_gate.model.search import Search, SearchKind
@@ -145,7 +145,8 @@ class NoFunctions:
 
 @dataclass
 class World:
-    """``at`` is the time of the next input. Gerrit knows ``changes``; ``unmergeable`` are changes in conflict.
+    """``at`` is the time of the next input. Gerrit knows ``changes``; ``unmergeable`` are changes in conflict,
+    ``tips`` the commits of branches.
 
     ``decisions`` are all so far; each is made into text as it comes, so that none can fail to.
     """
@@ -156,6 +157,7 @@ class World:
     at: float = 1_000_000.0
     changes: dict[str, ChangeDetails] = field(default_factory=dict)
     unmergeable: set[str] = field(default_factory=set)
+    tips: dict[str, str] = field(default_factory=dict)
     merge_outcomes: list[MergeOutcome] = field(default_factory=list)
     answers_queries: bool = True
     answers_merges: bool = True
@@ -327,7 +329,8 @@ class World:
         else:
             outcome = MergeOutcome.MERGED
         commit = request.ref[1:].ljust(40, "0") if outcome is MergeOutcome.MERGED else None
-        return MergeAnswered(self.at, MergeAnswer(request.ref, outcome, commit, "http://merger/p"))
+        bases = (BaseCommit(request.project, request.branch, self.tips.get(request.branch, "0" * 40)),)
+        return MergeAnswered(self.at, MergeAnswer(request.ref, outcome, commit, "http://merger/p", bases))
 
     def answer_query(self, effect: QueryChange) -> list[str]:
         self.pending.remove(effect)

@@ -16,7 +16,7 @@ pipelines:
     trigger:
       gerrit:
         - event: [patchset-created, change-restored]
-        - {{event: comment-added, comment: '(?m)^recheck$'}}
+        - {{event: comment-added, comment: '(?m)^recheck$'{scope}}}
     success: {{gerrit: {{Verified: 1}}}}
     failure: {{gerrit: {{Verified: -1}}}}
     {check}
@@ -52,13 +52,20 @@ JOBS = (
     "{unit: [integ, perf]}",
     "{docs: [unit]}",
 )
-CHECK = ("", "ignore-dependencies: true", "dequeue-on-new-patchset: false", "disable-after-consecutive-failures: 3")
+CHECK = (
+    "",
+    "ignore-dependencies: true",
+    "dequeue-on-new-patchset: false",
+    "disable-after-consecutive-failures: 3",
+    "{priority: [{owner: joe, value: -1}, {comment: recheck, value: 1}], limit: 1}",
+)
 GATE = (
     "",
     "window: 0",
     "{window: 2, window-floor: 1}",
     "{window: 3, window-floor: 2, window-increase-type: exponential, window-increase-factor: 2}",
     "{require: {open: true, current-patchset: true}}",
+    "{priority: [{owner: ann, value: 1}]}",
 )
 
 
@@ -86,6 +93,7 @@ def _layout(chance: random.Random) -> Layout:
     text = TEMPLATE.format(
         check=_keys(chance.choice(CHECK)),
         gate=_keys(chance.choice(GATE)),
+        scope=chance.choice(["", ", scope: failed"]),
         post=chance.choice(["IndependentPipelineManager", "SupercedentPipelineManager"]),
         projects="\n".join(projects) or "  []",
     )
@@ -101,7 +109,7 @@ def _keys(flow: str) -> str:
         return flow
     depth, parts, part = 0, [], ""
     for each in flow[1:-1]:
-        depth += (each == "{") - (each == "}")
+        depth += (each in "{[") - (each in "}]")
         if each == "," and not depth:
             parts.append(part)
             part = ""

@@ -22,7 +22,7 @@ from ci_gate.model.change import (
 from ci_gate.model.event import Event
 from ci_gate.model.item import ItemView
 from ci_gate.model.layout import Job, Layout
-from ci_gate.model.merge import MergeAnswer, MergeOutcome
+from ci_gate.model.merge import BaseCommit, MergeAnswer, MergeOutcome
 from ci_gate.model.options import SchedulerSettings
 from ci_gate.model.report import Delivery, DeliveryOutcome, Mail
 from ci_gate.model.search import SearchKind
@@ -83,6 +83,7 @@ class SimulatedWorld:
     earlier: dict[str, ChangeDetails] = field(default_factory=dict)
     asked: dict[int, QueryChange | SearchChanges] = field(default_factory=dict)
     merges: dict[str, Merge | UpdateRepository] = field(default_factory=dict)
+    bases: dict[str, BaseCommit] = field(default_factory=dict)
     builds: dict[str, str] = field(default_factory=dict)
     reports: dict[int, SendReport] = field(default_factory=dict)
     verifications: dict[int, VerifySubmit] = field(default_factory=dict)
@@ -187,6 +188,7 @@ class SimulatedWorld:
             patch_sets=(_patch_set(number, 1),),
             depends_on=parents,
             submit_records=(UNREADY if which % 5 == 0 else READY,),
+            owner=PEOPLE[which % len(PEOPLE)],
         )
         self._tell("patchset-created", number)
 
@@ -276,7 +278,8 @@ class SimulatedWorld:
 
     def give_merge(self, name: str, outcome: MergeOutcome) -> None:
         commit = name[1:].ljust(40, "0") if outcome is MergeOutcome.MERGED else None
-        self.handle(MergeAnswered(self.at, MergeAnswer(name, outcome, commit, "http://m/p", detail="why")))
+        bases = (self.bases[name],) if name in self.bases else ()
+        self.handle(MergeAnswered(self.at, MergeAnswer(name, outcome, commit, "http://m/p", bases, detail="why")))
 
     def _start_build(self, which: int) -> None:
         uuid = self._pick(self.builds, which)
@@ -344,6 +347,8 @@ class SimulatedWorld:
             case Merge():
                 self.merges[effect.request.ref] = effect
                 self.submitted_before[effect.request.ref] = len(self.submitted)
+                request, tip = effect.request, str(len(self.submitted)).zfill(40)
+                self.bases[request.ref] = BaseCommit(request.project, request.branch, tip)
             case UpdateRepository():
                 self.merges[effect.request.name] = effect
             case LaunchBuild():

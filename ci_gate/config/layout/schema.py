@@ -113,7 +113,7 @@ WINDOW_DECREASE = Key(
 )
 WINDOW_DECREASE_FACTOR = Key("window-decrease-factor", Integer(1), 2, "By how much.")
 WINDOW_CEILING = Key("window-ceiling", Integer(1), 0, "The window never grows above; absent: no bound.")
-PRIORITY = nested("priority", "a list of mappings", "The first entry whose every expression is found gives the value.")
+PRIORITY = nested("priority", "a list of mappings", "Which items go first.")
 LIMIT = Key("limit", Integer(1), 0, "Independent: so many items below value 0 run at a time; absent: no bound.")
 WINDOW_KEYS = (
     WINDOW,
