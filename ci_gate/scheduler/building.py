@@ -98,10 +98,17 @@ def _is_wanted(step: Step, uuid: str) -> bool:
     if item is None or build is None:
         return False
     if not item.active:
-        del step.state.builds_by_uuid[uuid], item.build_set.builds[build.job]
-        item.build_set.launches[build.job] -= 1
-        mutexes.release(step, item, build.job)
+        take_back(step, uuid)
     return item.active
+
+
+def take_back(step: Step, uuid: str) -> None:
+    """A build that still waits for its turn is none: the item will be looked at for what it wants then."""
+    item, build = step.state.builds_by_uuid.pop(uuid)
+    del item.build_set.builds[build.job]
+    item.build_set.launches[build.job] -= 1
+    mutexes.release(step, item, build.job)
+    step.touch(item)
 
 
 def _blame(job: Job, error: str) -> str:

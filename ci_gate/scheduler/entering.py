@@ -84,6 +84,8 @@ def _entering(step: Step, entry: Entry) -> Entering:
     if isinstance(subject, Change):  # 5
         provided = yield from _provide_needs(step, replace(entry, queue=queue), queue, subject)
         if not provided:
+            if entry.queue is None:  # it was made for this one
+                pipeline.drop_if_empty(queue)
             return False
     if key in queue.by_key:  # 6
         return True
@@ -133,7 +135,6 @@ def _provide_needs(step: Step, entry: Entry, queue: ChangeQueue, change: Change)
             step.providing.discard(entry.key)
         if not came_in:
             step.decide(entry.key, entry.pipeline.name, Code.NEED_REFUSED, change=str(need))
-            entry.pipeline.drop_if_empty(queue)
             return False
     return True
 

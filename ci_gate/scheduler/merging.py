@@ -95,10 +95,16 @@ def _is_wanted(step: Step, name: str) -> bool:
     """Is a request that has waited for its turn still of use? Of an item outside the window it is made anew later."""
     item = step.state.items_by_build_set.get(name)
     if item is not None and not item.active:
-        item.build_set.merge_state = MergeState.NEW
-        item.build_set.merge_tries -= 1
+        take_back(step, item)
         return False
     return item is not None
+
+
+def take_back(step: Step, item: Item) -> None:
+    """A request that still waits for its turn is none: it is made when the item is looked at."""
+    item.build_set.merge_state = MergeState.NEW
+    item.build_set.merge_tries -= 1
+    step.touch(item)
 
 
 def merge_answered(step: Step, answer: MergeAnswer) -> None:

@@ -54,18 +54,16 @@ def replace_layout(step: Step, layout: Layout) -> CommandAnswer:
 
 
 def _use_turns(step: Step) -> None:
-    """Without priorities nothing waits for its turn."""
+    """Who waits for a turn asks again, under the new rules."""
     turns, state = step.state.turns, step.state
+    merges, builds = turns.forget_waiting()
     turns.use(state.layout)
-    if turns.ordered:
-        return
-    merges, builds = turns.all_waiting()
     for name in merges:
         if name in state.items_by_build_set:
-            merging.send(step, state.items_by_build_set[name])
+            merging.take_back(step, state.items_by_build_set[name])
     for uuid in builds:
         if uuid in state.builds_by_uuid:
-            building.hand_out(step, uuid)
+            building.take_back(step, uuid)
 
 
 def _items_in(pipelines: Iterable[PipelineState]) -> int:
@@ -83,6 +81,8 @@ def _drop(step: Step, item: Item) -> None:
     step.decide(item.subject_key, item.pipeline.name, Code.REMOVED)
     if item.reporting:
         step.state.verifying.pop(item.number, None)  # only the delivery of its report is waited for
+        if item.pipeline.is_dependent:
+            leaving.reset_behind(step, item)  # whether it will be merged is not known
         leaving.take_out(step, item)
     else:
         leaving.withdraw(step, item)

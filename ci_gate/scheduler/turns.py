@@ -81,11 +81,12 @@ class Turns:
         if not line.out and not line.waiting:
             del self.builds[function]
 
-    def all_waiting(self) -> tuple[list[str], list[str]]:
-        """Nobody has to wait any more: names of build sets and uuids of builds, in the order in which they go."""
-        merges = [turn[-1] for turn in sorted(self.merges.waiting)]
-        builds = [turn[-1] for turn in sorted(turn for line in self.builds.values() for turn in line.waiting)]
-        self.merges, self.builds = Line(MERGES_AT_ONCE), {}
+    def forget_waiting(self) -> tuple[list[str], list[str]]:
+        """Nobody waits any more: the names of build sets and uuids of builds that did."""
+        merges = [turn[-1] for turn in self.merges.waiting]
+        builds = [turn[-1] for line in self.builds.values() for turn in line.waiting]
+        for line in (self.merges, *self.builds.values()):
+            line.waiting.clear()
         return merges, builds
 
     def _turn(self, precedence: Precedence, value: int, name: str) -> Turn:

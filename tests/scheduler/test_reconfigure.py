@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import gate_world
 from scripted_world import NoFunctions, World, check_pipeline, layout, project, votes
 
 from ci_gate.model.layout import Job
@@ -122,3 +123,15 @@ def test_a_disabled_pipeline_is_enabled():
     reload(world, layout(check_pipeline(disable_after=1)))
     world.upload("C")
     assert world.ends("one", "C") != []
+
+
+def test_who_stands_on_one_whose_report_is_under_way_starts_anew_when_that_one_has_no_place_any_more():
+    world = gate_world.new_world(answers_reports=False)
+    world.create("A", "demo/pair")
+    world.create("B", "demo/one")
+    world.approved("A")
+    world.approved("B")
+    world.ends("one", "A")
+    world.ends("two", "A")
+    told = world.reload(gate_world.layout_with(("gate: [one, two]", "post: [one]")))
+    assert told == ["cancel one of B", "merge B→z3", "launch one for [B] on z3"]
