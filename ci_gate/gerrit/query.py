@@ -110,6 +110,9 @@ def _terms(search: Search) -> str:
             return f"change:{search.value}"
         case SearchKind.MENTIONS:
             return f"message:{search.value}"
+        case SearchKind.MENTIONS_ADDRESS:
+            number = search.value.rpartition("/")[2]
+            return f"(message:{{/c/{search.value}}} OR message:{{/c/{number}}})"
         case SearchKind.OPEN_IN_PROJECT:
             return f"project:{{{search.value}}} status:open"
 

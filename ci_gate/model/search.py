@@ -11,12 +11,15 @@ class SearchKind(StrEnum):
 
     CHANGE_ID = "change-id"
     MENTIONS = "mentions"
+    MENTIONS_ADDRESS = "mentions-address"
     OPEN_IN_PROJECT = "open-in-project"
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Changes with a Change-Id; those whose message has it; the open ones of a project."""
+    """Changes with a Change-Id; those whose message has it, or the address of ``PROJECT/+/NUMBER``; the open ones of a
+    project.
+    """
 
     kind: SearchKind
     value: str

@@ -97,9 +97,7 @@ def _note_state(step: Step, item: Item, *, need_fails: bool) -> None:
     reasons = building.failing_reasons(build_set, has_failed_job=failed, need_fails=need_fails)
     if reasons != build_set.failing_reasons:
         if bool(reasons) != bool(build_set.failing_reasons):
-            for each in state.records.needers_of(item.subject_key):
-                if each.pipeline is item.pipeline:
-                    step.touch(each)
+            building.touch_needers(step, item)
         build_set.failing_reasons, item.view = reasons, None
     passes = item.live and not reasons
     if passes != item.passes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ci_gate.model.change import Change, ChangeDetails, ChangeKey, RelatedChange
 from ci_gate.model.search import Search, SearchKind
-from ci_gate.scheduler.footers import depends_on
+from ci_gate.scheduler.footers import depends_on, host_of
 from ci_gate.scheduler.records import Records
 
 Question = str | Search
@@ -22,6 +22,8 @@ Question = str | Search
 class Gathering:
     """``looks_behind``: changes that need this one are of interest, even if nothing of them is known here.
 
+    ``addresses``: footers may name changes by their addresses as well.
+
     ``asked`` are the questions so far; ``unanswered`` those among them that wait, be they under way (``sent``) or
     ``failed``. ``relied_on`` are records that were known, so that nobody was asked for them.
     """
@@ -29,6 +31,7 @@ class Gathering:
     connection: str
     records: Records
     looks_behind: bool
+    addresses: bool
     details: dict[str, ChangeDetails] = field(default_factory=dict)
     found: dict[Search, tuple[str, ...]] = field(default_factory=dict)
     asked: set[Question] = field(default_factory=set)
@@ -65,13 +68,12 @@ class Gathering:
 
     def learn_found(self, search: Search, found: Iterable[ChangeDetails]) -> None:
         self.unanswered.pop(search, None)
-        if search.kind is SearchKind.MENTIONS:
-            hits = [each for each in found if each.is_open and search.value in depends_on(each.commit_message)]
-        else:
-            hits = [each for each in found if each.is_open]
+        is_reverse = search.kind is not SearchKind.CHANGE_ID
+        name = search.value.rpartition("/")[2]
+        hits = [each for each in found if each.is_open and (not is_reverse or name in self._named_by(each))]
         self.found[search] = tuple(each.number for each in hits)
         for each in hits:
-            if search.kind is SearchKind.MENTIONS or not self._known(each.number, each.current_patchset):
+            if is_reverse or not self._known(each.number, each.current_patchset):
                 self.learn(each)
 
     def _ask(self, question: Question) -> None:
@@ -83,20 +85,30 @@ class Gathering:
         for parent in details.depends_on:
             if not self._known(parent.number, parent.patchset):
                 yield parent.number
-        for each in depends_on(details.commit_message):
-            yield Search(SearchKind.CHANGE_ID, each)
+        for each in self._named_by(details):
+            yield each if each.isdigit() else Search(SearchKind.CHANGE_ID, each)
         if not self.looks_behind:
             yield from self._known_mentions(details)
             return
         for child in details.needed_by:
             if not self._known(child.number, child.patchset):
                 yield child.number
+        yield from self._reverse_searches(details)
+
+    def _named_by(self, details: ChangeDetails) -> tuple[str, ...]:
+        """Change-Ids, and numbers of changes, that its message says it needs."""
+        return depends_on(details.commit_message, host_of(details.url) if self.addresses else None)
+
+    def _reverse_searches(self, details: ChangeDetails) -> Iterator[Search]:
         if details.change_id:
             yield Search(SearchKind.MENTIONS, details.change_id)
+        if self.addresses:
+            yield Search(SearchKind.MENTIONS_ADDRESS, f"{details.project}/+/{details.number}")
 
     def _known_mentions(self, details: ChangeDetails) -> Iterator[str]:
         """Items whose message names this change have to learn of its new patch set."""
-        for key in self.records.naming.get(details.change_id or "", ()):
+        naming = self.records.naming
+        for key in (*naming.get(details.change_id or "", ()), *naming.get(details.number, ())):
             if key in self.records.users and key.connection == self.connection:
                 yield key.number
 
@@ -137,8 +149,13 @@ class Gathering:
             key = self._key(parent.number, parent.patchset)
             if self._exists(parent) and not self._is_merged(key):
                 needs[key] = None
-        for each in depends_on(details.commit_message):
-            for number in self.found.get(Search(SearchKind.CHANGE_ID, each), ()):
+        for each in self._named_by(details):
+            if each.isdigit():
+                named = self.details.get(each)
+                numbers: tuple[str, ...] = (each,) if named is not None and named.is_open else ()
+            else:
+                numbers = self.found.get(Search(SearchKind.CHANGE_ID, each), ())
+            for number in numbers:
                 needs |= self._current(number)
         return needs
 
@@ -147,8 +164,8 @@ class Gathering:
         for child in details.needed_by:
             if child.is_current and self._is_open(child):
                 needed_by[self._key(child.number, child.patchset)] = None
-        if details.change_id:
-            for number in self.found.get(Search(SearchKind.MENTIONS, details.change_id), ()):
+        for search in self._reverse_searches(details):
+            for number in self.found.get(search, ()):
                 needed_by |= self._current(number)
         return needed_by
 

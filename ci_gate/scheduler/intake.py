@@ -12,7 +12,7 @@ from ci_gate.model.change import Change, ChangeDetails, ChangeKey, RefKey, RefUp
 from ci_gate.model.commands import Enqueue
 from ci_gate.model.event import Event
 from ci_gate.model.search import Search, SearchKind
-from ci_gate.scheduler import entering, leaving, refreshing
+from ci_gate.scheduler import entering, leaving, refreshing, reporting
 from ci_gate.scheduler.effects import SearchChanges, SetTimer
 from ci_gate.scheduler.enqueuing import finish_enqueue
 from ci_gate.scheduler.entering import Entry, Occasion
@@ -118,8 +118,15 @@ def _release(step: Step, intake: Intake, waiting: Waiting) -> None:
         step.decide(_name(waiting.event), None, Code.QUERY_REFUSED, reason=waiting.refusal)
     elif waiting.cycle:
         step.decide(_name(waiting.event), None, Code.CYCLE, changes=tuple(each.number for each in waiting.cycle))
+        _tell_of_cycle(step, waiting)
     else:
         _dispatch(step, waiting.event, waiting.details)
+
+
+def _tell_of_cycle(step: Step, waiting: Waiting) -> None:
+    change = _subject(step.state, waiting.event, waiting.details)
+    if isinstance(change, Change) and change.is_current and change.project in step.state.layout.projects:
+        reporting.report_cycle(step, change, waiting.cycle)
 
 
 def _dispatch(step: Step, event: Event, details: ChangeDetails | None) -> None:

@@ -79,9 +79,7 @@ def take_out(step: Step, item: Item) -> None:
         queue.active -= 1
     if item.passes:
         touch_from(step, queue, index)
-    for each in step.state.records.needers_of(item.subject_key):
-        if each.pipeline is pipeline:
-            step.touch(each)
+    building.touch_needers(step, item)
     if ahead is not None and not ahead.live:
         step.touch(ahead)
     building.forget(step, item)

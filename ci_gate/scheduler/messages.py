@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ci_gate.model.change import ChangeKey
 from ci_gate.model.item import JobView
 from ci_gate.model.layout import Pipeline
 from ci_gate.model.merge import MergeAnswer, MergeOutcome
@@ -43,6 +44,14 @@ def not_submitted_text(pipeline: Pipeline, reason: str) -> str:
 def need_failed_text(pipeline: Pipeline) -> str:
     text = "This change was not tested to the end: a change that it needs has failed or has left the queue."
     return _with_footer(text, pipeline)
+
+
+def cycle_text(cycle: Iterable[ChangeKey]) -> str:
+    numbers = ", ".join(each.number for each in cycle)
+    return (
+        f"These changes need each other in a circle, so none of them can be tested: {numbers}.\n\n"
+        "A new patch set of one of them that leaves out a Depends-On footer, or stands on another parent, breaks it."
+    )
 
 
 def technical_failure_text(pipeline: Pipeline, answer: MergeAnswer) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from ci_gate.model.change import SubjectKey
 from ci_gate.model.operations import UndeliveredReport
 from ci_gate.model.report import Report
 from ci_gate.scheduler.state import Item
@@ -18,13 +19,16 @@ Lane = tuple[str, str]  # a connection, and the change (or the mail) whose repor
 class Outgoing:
     """A report on its way. Times are seconds since the epoch.
 
-    ``refusals`` are the tries that the other side answered with a failure that may pass.
+    ``subject`` and ``pipeline`` say what it is about; there is no ``item`` for what never entered. ``refusals`` are the
+    tries that the other side answered with a failure that may pass.
     """
 
     number: int
     lane: Lane
     report: Report
-    item: Item
+    subject: SubjectKey
+    pipeline: str | None
+    item: Item | None
     is_start: bool
     created_at: float
     tries: int = 0
@@ -36,8 +40,8 @@ class Outgoing:
 
     def picture(self) -> UndeliveredReport:
         return UndeliveredReport(
-            subject=str(self.item.subject_key),
-            pipeline=self.item.pipeline.name,
+            subject=str(self.subject),
+            pipeline=self.pipeline or "",
             connection=self.report.connection,
             since=self.created_at,
             tries=self.tries,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ci_gate.model.change import Change, ChangeKey, Subject, SubjectKey
-from ci_gate.scheduler.footers import depends_on
+from ci_gate.scheduler.footers import depends_on, host_of
 
 if TYPE_CHECKING:
     from ci_gate.scheduler.state import Item
@@ -26,7 +26,7 @@ ChangeId = tuple[str, str]
 class Records:
     """``users`` are the items of a subject, ``needers`` the items that need a change.
 
-    ``naming`` are the patch sets whose message has a footer with a Change-Id.
+    ``naming`` are the patch sets whose message has a footer with a Change-Id, or the address of a number.
     """
 
     by_key: dict[SubjectKey, Subject] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Records:
             self.patch_sets.setdefault((key.connection, key.number), {})[key] = None
             known = former if isinstance(former, Change) else None
             self._relink(key, known.needs if known else (), record.needs)
-            self._rename(key, known.commit_message if known else "", record.commit_message)
+            self._rename(key, _named_by(known), _named_by(record))
         return True
 
     def use(self, record: Subject, item: Item) -> None:
@@ -105,15 +105,15 @@ class Records:
             if not items:
                 del self.needers[need]
 
-    def _rename(self, key: ChangeKey, former: str, present: str) -> None:
+    def _rename(self, key: ChangeKey, former: tuple[str, ...], present: tuple[str, ...]) -> None:
         if former == present:
             return
-        for each in depends_on(former):
+        for each in former:
             named = self.naming[each]
             del named[key]
             if not named:
                 del self.naming[each]
-        for each in depends_on(present):
+        for each in present:
             self.naming.setdefault(each, {})[key] = None
 
     # --- forgetting ---
@@ -130,7 +130,7 @@ class Records:
         for key in [key for key in self.by_key if key not in needed]:
             record = self.by_key.pop(key)
             if isinstance(record, Change) and isinstance(key, ChangeKey):
-                self._rename(key, record.commit_message, "")
+                self._rename(key, _named_by(record), ())
                 siblings = self.patch_sets[key.connection, key.number]
                 del siblings[key]
                 if not siblings:
@@ -147,3 +147,7 @@ class Records:
                 if related not in seen and related in self.by_key:
                     seen.add(related)
                     waiting.append(related)
+
+
+def _named_by(record: Change | None) -> tuple[str, ...]:
+    return depends_on(record.commit_message, host_of(record.url)) if record else ()

@@ -100,7 +100,9 @@ def _take_root(step: Step, intake: Intake, change: ChangeId, refresh: Refresh, d
     if not served and not held_up:
         return
     refresh.served = [*held_up, *served]
-    refresh.gathering = Gathering(change[0], step.state.records, _looks_behind(step.state, change[0]))
+    state = step.state
+    looks_behind, addresses = _looks_behind(state, change[0]), state.options.depends_on_urls
+    refresh.gathering = Gathering(change[0], state.records, looks_behind, addresses)
     refresh.gathering.learn(details)
     _go_on_gathering(step, intake, change, refresh)
 

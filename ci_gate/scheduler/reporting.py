@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ci_gate.model.change import Change, Subject, normal_label
+from ci_gate.model.change import Change, ChangeKey, Subject, normal_label
 from ci_gate.model.layout import GerritReporter, Reporter, SmtpReporter
 from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report, Review
 from ci_gate.scheduler import messages, rerun
@@ -28,6 +28,7 @@ FIRST_REPEAT_S = 2.0
 LONGEST_REPEAT_S = 60.0
 TRANSIENT_REPEATS = 5
 MAIL_REPEATS = 3
+MOST_CYCLES_REMEMBERED = 10_000
 
 
 def report_start(step: Step, item: Item) -> None:
@@ -60,6 +61,19 @@ def report_not_submitted(step: Step, item: Item, reason: str) -> None:
     text = messages.not_submitted_text(item.pipeline.pipeline, reason)
     reporters = [each for each in item.pipeline.pipeline.success if isinstance(each, GerritReporter)]
     _send_all(step, item, [replace(each, labels=(), flags=()) for each in reporters], text)
+
+
+def report_cycle(step: Step, change: Change, cycle: Sequence[ChangeKey]) -> None:
+    """Tell a change that it can never enter, once a patch set, if operators want that (scheduler.md 3.3)."""
+    if not step.state.options.report_cycles or change.key in step.state.cycles_told:
+        return
+    step.state.cycles_told[change.key] = None
+    if len(step.state.cycles_told) > MOST_CYCLES_REMEMBERED:
+        del step.state.cycles_told[next(iter(step.state.cycles_told))]
+    key, text = change.key, messages.cycle_text(cycle)
+    review = Review(key.connection, change.project, key.number, key.patchset, text)
+    number, lane = step.outbound.created + 1, (key.connection, key.number)
+    _put_in_lane(step, Outgoing(number, lane, review, key, None, None, is_start=False, created_at=step.at))
 
 
 def _report(step: Step, item: Item, result: str, text: str, reporters: Sequence[Reporter], *, votes: bool) -> None:
@@ -149,15 +163,20 @@ def _mail_subject(pattern: str | None, subject: Subject) -> str:
 
 
 def _enqueue(step: Step, item: Item, report: Report, *, is_start: bool) -> None:
-    outbound = step.outbound
-    outbound.created += 1
     lane = (report.connection, report.number if isinstance(report, Review) else f"mail {item.number}")
-    outgoing = Outgoing(outbound.created, lane, report, item, is_start, step.at)
-    outbound.by_number[outgoing.number] = outgoing
+    number = step.outbound.created + 1
     if not is_start and isinstance(report, Review):
-        item.open_reports.add(outgoing.number)
-    outbound.lanes.setdefault(lane, deque()).append(outgoing)
-    _send_next(step, lane)
+        item.open_reports.add(number)
+    outgoing = Outgoing(number, lane, report, item.subject_key, item.pipeline.name, item, is_start, step.at)
+    _put_in_lane(step, outgoing)
+
+
+def _put_in_lane(step: Step, outgoing: Outgoing) -> None:
+    outbound = step.outbound
+    outbound.created = outgoing.number
+    outbound.by_number[outgoing.number] = outgoing
+    outbound.lanes.setdefault(outgoing.lane, deque()).append(outgoing)
+    _send_next(step, outgoing.lane)
 
 
 def _send_next(step: Step, lane: Lane) -> None:
@@ -193,7 +212,7 @@ def report_answered(step: Step, number: int, delivery: Delivery) -> Item | None:
         _decide(step, outgoing, Code.REPORT_REPEATED, seconds=delay, reason=delivery.text)
         return None
     if delivery.outcome is not DeliveryOutcome.DELIVERED:
-        if not outgoing.is_start and isinstance(outgoing.report, Review):
+        if outgoing.item is not None and not outgoing.is_start and isinstance(outgoing.report, Review):
             outgoing.item.undelivered = delivery.text or "Gerrit did not take the report"
         step.outbound.given_up.append(outgoing.picture())
         _decide(step, outgoing, Code.REPORT_GIVEN_UP, reason=delivery.text)
@@ -225,10 +244,11 @@ def forget_start_report(step: Step, item: Item) -> None:
 
 def _drop(step: Step, outgoing: Outgoing) -> None:
     del step.outbound.by_number[outgoing.number]
-    outgoing.item.open_reports.discard(outgoing.number)
+    if outgoing.item is not None:
+        outgoing.item.open_reports.discard(outgoing.number)
     step.outbound.lanes[outgoing.lane].remove(outgoing)
     _send_next(step, outgoing.lane)
 
 
 def _decide(step: Step, outgoing: Outgoing, code: Code, **values: object) -> None:
-    step.decide(outgoing.item.subject_key, outgoing.item.pipeline.name, code, **values)
+    step.decide(outgoing.subject, outgoing.pipeline, code, **values)

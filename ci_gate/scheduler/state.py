@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from ci_gate.model.build import SUCCESS, Worker
-from ci_gate.model.change import Change, Subject, SubjectKey
+from ci_gate.model.change import Change, ChangeKey, Subject, SubjectKey
 from ci_gate.model.item import ItemView
 from ci_gate.model.layout import DEPENDENT, SUPERCEDENT, Job, Layout, Pipeline
 from ci_gate.model.merge import MergeAnswer, MergeOutcome
@@ -263,7 +263,8 @@ def pipelines_of(layout: Layout) -> dict[str, PipelineState]:
 class State:
     """All that the scheduler remembers. ``verifying`` are items of which Gerrit is asked whether they were merged.
 
-    ``reported_before`` are the last reports by pipeline, connection and number of the change.
+    ``reported_before`` are the last reports by pipeline, connection and number of the change; ``cycles_told`` are the
+    patch sets that know already why they cannot enter.
     """
 
     layout: Layout
@@ -279,6 +280,7 @@ class State:
     turns: Turns = field(default_factory=Turns)
     reported_before: OrderedDict[tuple[str, str, str], Reported] = field(default_factory=OrderedDict)
     verifying: dict[int, Item] = field(default_factory=dict)
+    cycles_told: dict[ChangeKey, None] = field(default_factory=dict)
     items_entered: int = 0
     last_reconfigured: float | None = None
 

@@ -316,6 +316,7 @@ class World:
         found = {
             SearchKind.CHANGE_ID: lambda each: each.change_id == search.value,
             SearchKind.MENTIONS: lambda each: search.value in each.commit_message,
+            SearchKind.MENTIONS_ADDRESS: lambda each: f"/c/{search.value}" in each.commit_message,
             SearchKind.OPEN_IN_PROJECT: lambda each: each.project == search.value and each.is_open,
         }[search.kind]
         return tuple(each for each in reversed(self.changes.values()) if found(each))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gate_world import NOT_READY, new_world, play
+from gate_world import NOT_READY, earlier, new_world, play
 
 from ci_gate.scheduler.effects import QueryChange, SearchChanges
 from ci_gate.scheduler.explain import Code
@@ -326,5 +326,29 @@ def test_a_new_patch_set_of_a_needed_change_fails_the_one_that_needs_it_in_check
                 "launch lib-unit for [A2] on z3"
             ),
             "check: A2",
+        ),
+    )
+
+
+def test_who_waits_for_a_failing_need_goes_on_when_that_gets_a_new_chance():
+    world = new_world()
+    earlier(world, "A", "B", "C")
+    world.ends("one", "B", "FAILURE")
+    world.create("D", needs="B")
+    play(
+        world,
+        (
+            lambda: world.approved("D"),
+            "report D: start (Verified=+0)",
+            "gate: A, B (on A, failing), C (on A), D (on C, failing)",
+        ),
+        (
+            lambda: world.ends("one", "A", "FAILURE"),
+            (
+                "report A: failure (Verified=-2): one FAILURE; cancel one of C; "
+                "merge B→z5; merge B→z5 C→z6; merge B→z5 C→z6 D→z7; "
+                "launch one for [B] on z5; launch one for [B C] on z6; launch one for [B C D] on z7"
+            ),
+            "gate: B, C (on B), D (on C)",
         ),
     )

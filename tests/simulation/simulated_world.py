@@ -256,6 +256,7 @@ class SimulatedWorld:
         fits = {
             SearchKind.CHANGE_ID: lambda each: each.change_id == value,
             SearchKind.MENTIONS: lambda each: value in each.commit_message,
+            SearchKind.MENTIONS_ADDRESS: lambda each: f"/c/{value}" in each.commit_message,
             SearchKind.OPEN_IN_PROJECT: lambda each: each.project == value and each.is_open,
         }[asked.search.kind]
         return tuple(self._shown(each) for each in self.changes.values() if fits(each))
