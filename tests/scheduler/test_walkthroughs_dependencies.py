@@ -332,7 +332,9 @@ def test_a_new_patch_set_of_a_needed_change_fails_the_one_that_needs_it_in_check
 
 def test_who_waits_for_a_failing_need_goes_on_when_that_gets_a_new_chance():
     world = new_world()
-    earlier(world, "A", "B", "C")
+    earlier(world, "A", "B")
+    world.create("C", needs="B")
+    world.approved("C")
     world.ends("one", "B", "FAILURE")
     world.create("D", needs="B")
     play(
@@ -340,14 +342,14 @@ def test_who_waits_for_a_failing_need_goes_on_when_that_gets_a_new_chance():
         (
             lambda: world.approved("D"),
             "report D: start (Verified=+0)",
-            "gate: A, B (on A, failing), C (on A), D (on C, failing)",
+            "gate: A, B (on A, failing), C (on B, failing), D (on C, failing)",
         ),
         (
             lambda: world.ends("one", "A", "FAILURE"),
             (
-                "report A: failure (Verified=-2): one FAILURE; cancel one of C; "
-                "merge B→z5; merge B→z5 C→z6; merge B→z5 C→z6 D→z7; "
-                "launch one for [B] on z5; launch one for [B C] on z6; launch one for [B C D] on z7"
+                "report A: failure (Verified=-2): one FAILURE; "
+                "merge B→z4; merge B→z4 C→z5; merge B→z4 C→z5 D→z6; "
+                "launch one for [B] on z4; launch one for [B C] on z5; launch one for [B C D] on z6"
             ),
             "gate: B, C (on B), D (on C)",
         ),
