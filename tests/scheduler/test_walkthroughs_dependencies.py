@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gate_world import NOT_READY, earlier, new_world, play
+from gate_world import NOT_READY, earlier, layout_with, new_world, play
 
 from ci_gate.scheduler.effects import QueryChange, SearchChanges
 from ci_gate.scheduler.explain import Code
@@ -331,25 +331,24 @@ def test_a_new_patch_set_of_a_needed_change_fails_the_one_that_needs_it_in_check
 
 
 def test_who_waits_for_a_failing_need_goes_on_when_that_gets_a_new_chance():
-    world = new_world()
-    earlier(world, "A", "B")
-    world.create("C", needs="B")
-    world.approved("C")
-    world.ends("one", "B", "FAILURE")
+    gate = "    manager: DependentPipelineManager\n"
+    world = new_world(layout=layout_with((gate, f"{gate}    window: 3\n")), refuses_to_submit={"A"})
+    earlier(world, "A", "B", "C")
     world.create("D", needs="B")
+    world.approved("D")
     play(
         world,
         (
-            lambda: world.approved("D"),
-            "report D: start (Verified=+0)",
-            "gate: A, B (on A, failing), C (on B, failing), D (on C, failing)",
+            lambda: world.ends("one", "B", "FAILURE"),
+            "cancel one of C; merge A→z1 C→z4; launch one for [A C] on z4",
+            "gate: A, B (on A, failing), C (on A), D (on B, failing, outside)",
         ),
         (
-            lambda: world.ends("one", "A", "FAILURE"),
+            lambda: world.ends("one", "A"),
             (
-                "report A: failure (Verified=-2): one FAILURE; "
-                "merge B→z4; merge B→z4 C→z5; merge B→z4 C→z5 D→z6; "
-                "launch one for [B] on z4; launch one for [B C] on z5; launch one for [B C D] on z6"
+                "report A: success (Verified=+2 submit): one SUCCESS; cancel one of C; "
+                "merge B→z5; merge B→z5 C→z6; merge B→z5 C→z6 D→z7; "
+                "launch one for [B] on z5; launch one for [B C] on z6; launch one for [B C D] on z7"
             ),
             "gate: B, C (on B), D (on C)",
         ),
