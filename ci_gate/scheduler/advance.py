@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from ci_gate.model.build import SUCCESS
 from ci_gate.model.change import Change
 from ci_gate.scheduler import building, leaving, merging, needs, priorities, reporting, windows
 from ci_gate.scheduler.effects import VerifySubmit
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.filters import PROJECT_MERGED
+from ci_gate.scheduler.inputs import SubmitVerified
 from ci_gate.scheduler.jobs import all_ended, has_failed_job, holds_itself, jobs_of, succeeded
 from ci_gate.scheduler.state import ChangeQueue, Item, MergeState
 from ci_gate.scheduler.step import Step
@@ -125,10 +127,10 @@ def _finish(step: Step, item: Item) -> None:
     passed = succeeded(state, item)
     item.view = None
     reporting.report_end(step, item, succeeded=passed)
-    if not (item.pipeline.is_dependent and passed):
-        leaving.depart_unmerged(step, item)
-    else:
+    if item.pipeline.is_dependent and (passed or _is_merged(step, item)):
         settled(step, item)
+    else:
+        leaving.depart_unmerged(step, item)
 
 
 def _reported_without_jobs(step: Step, item: Item) -> bool:
@@ -145,22 +147,33 @@ def settled(step: Step, item: Item) -> None:
         leaving.leave_if_delivered(step, item)
         return
     change = step.state.subject(item)
-    if item.undelivered or not item.build_set.reported_to_gerrit or not isinstance(change, Change):
+    if not isinstance(change, Change):
+        _did_not_merge(step, item, "it is no change")
+        return
+    if not change.is_merged and (item.undelivered or not item.build_set.reported_to_gerrit):
         _did_not_merge(step, item, item.undelivered or "nobody reports to Gerrit")
         return
     step.state.verifying[item.number] = item
-    key = change.key
-    step.emit(VerifySubmit(item.number, key.connection, key.number, change.project, change.branch))
+    key, answer = change.key, item.build_set.answer
+    built = answer.commit if answer else None
+    step.emit(VerifySubmit(item.number, key.connection, key.number, change.project, change.branch, built))
 
 
-def verified(step: Step, number: int, *, merged: bool, reason: str) -> None:
-    """Gerrit and the branch have told whether a reported change was merged."""
-    item = step.state.verifying.pop(number, None)
+def verified(step: Step, answer: SubmitVerified) -> None:
+    """Gerrit and the branch have told whether a reported change was merged.
+
+    One that somebody merged by hand although it failed counts as merged for those behind it, if what its branch has now
+    is what they stand on.
+    """
+    item = step.state.verifying.pop(answer.item, None)
     if item is None:
-        step.decide(number, None, Code.UNKNOWN_ANSWER, what="the verification of a submit")
+        step.decide(answer.item, None, Code.UNKNOWN_ANSWER, what="the verification of a submit")
         return
-    if not merged:
-        _did_not_merge(step, item, reason)
+    if not answer.merged:
+        _did_not_merge(step, item, answer.reason)
+        return
+    if item.build_set.result != SUCCESS and not answer.as_built:
+        _did_not_merge(step, item, "it was merged by hand, and its branch has something else than what was tested")
         return
     step.decide(item.subject_key, item.pipeline.name, Code.SUBMITTED)
     if step.state.wants(PROJECT_MERGED):
@@ -171,5 +184,6 @@ def verified(step: Step, number: int, *, merged: bool, reason: str) -> None:
 
 def _did_not_merge(step: Step, item: Item, reason: str) -> None:
     step.decide(item.subject_key, item.pipeline.name, Code.NOT_SUBMITTED, reason=reason)
-    reporting.report_not_submitted(step, item, reason)
+    if item.build_set.result == SUCCESS:
+        reporting.report_not_submitted(step, item, reason)
     leaving.depart_unmerged(step, item)

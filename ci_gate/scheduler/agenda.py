@@ -22,6 +22,9 @@ class Agenda:
         self._waiting: set[Item] = set()
         self._now: Key | None = None
 
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
     def add(self, item: Item) -> None:
         if item not in self._waiting:
             self._waiting.add(item)

@@ -85,30 +85,9 @@ def _request(item: Item, build: Build, uuid: str) -> BuildRequest:
     return BuildRequest(uuid, build.job, build.parameters, item.pipeline.pipeline.precedence, node)
 
 
-def _let_others_begin(step: Step, item: Item, build: Build, uuid: str) -> None:
+def _no_longer_waits(step: Step, item: Item, build: Build, uuid: str) -> None:
     """A worker has the build, or it needs none any more: others of its function may have waited for that."""
-    state = step.state
-    for each in state.turns.begun(_request(item, build, uuid).function, uuid, lambda other: _is_wanted(step, other)):
-        hand_out(step, each)
-
-
-def _is_wanted(step: Step, uuid: str) -> bool:
-    """Is a build that has waited for its turn still of use? Of an item outside the window it is launched anew later."""
-    item, build = step.state.builds_by_uuid.get(uuid, (None, None))
-    if item is None or build is None:
-        return False
-    if not item.active:
-        take_back(step, uuid)
-    return item.active
-
-
-def take_back(step: Step, uuid: str) -> None:
-    """A build that still waits for its turn is none: the item will be looked at for what it wants then."""
-    item, build = step.state.builds_by_uuid.pop(uuid)
-    del item.build_set.builds[build.job]
-    item.build_set.launches[build.job] -= 1
-    mutexes.release(step, item, build.job)
-    step.touch(item)
+    step.state.turns.begun(_request(item, build, uuid).function, uuid)
 
 
 def _blame(job: Job, error: str) -> str:
@@ -153,7 +132,7 @@ def build_updated(step: Step, update: BuildUpdate) -> None:
         return  # a build that was cancelled or replaced may go on talking
     _take_in(step, build, update)
     if build.started_at is not None:
-        _let_others_begin(step, item, build, update.uuid)
+        _no_longer_waits(step, item, build, update.uuid)
     step.touch(item)
 
 
@@ -175,7 +154,7 @@ def build_ended(step: Step, end: BuildEnd) -> None:
     if item is None or build is None:
         step.decide(end.uuid, None, Code.UNKNOWN_ANSWER, what="a build")
         return
-    _let_others_begin(step, item, build, end.uuid)
+    _no_longer_waits(step, item, build, end.uuid)
     if end.last is not None:
         _take_in(step, build, end.last)
     if end.result:
@@ -275,7 +254,7 @@ def _cancel(step: Step, item: Item, build: Build) -> None:
     del step.state.builds_by_uuid[build.uuid]
     if build.launched_at is not None:  # else it is still waiting for its turn, here
         step.emit(CancelBuild(build.uuid))
-    _let_others_begin(step, item, build, build.uuid)
+    _no_longer_waits(step, item, build, build.uuid)
     mutexes.release(step, item, build.job)
 
 

@@ -55,13 +55,17 @@ class UpdateRepository:
 
 @dataclass(frozen=True, slots=True)
 class VerifySubmit:
-    """Find out whether Gerrit has merged a change, and its branch has it; answered by SubmitVerified. Reads only."""
+    """Find out whether Gerrit has merged a change, and its branch has it; answered by SubmitVerified. Reads only.
+
+    ``built`` is the state that was tested with it: is that what the branch has now?
+    """
 
     item: int
     connection: str
     number: str
     project: str
     branch: str
+    built: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,12 +88,16 @@ class ReportAnswered:
 
 @dataclass(frozen=True, slots=True)
 class SubmitVerified:
-    """Was the change of an item merged? ``reason`` says why not, for people."""
+    """Was the change of an item merged? ``reason`` says why not, for people.
+
+    ``as_built``: what its branch has now is what was tested, file by file.
+    """
 
     at: float
     item: int
     merged: bool
     reason: str = ""
+    as_built: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,26 +91,9 @@ def send(step: Step, item: Item) -> None:
     step.emit(Merge(request, precedence))
 
 
-def _is_wanted(step: Step, name: str) -> bool:
-    """Is a request that has waited for its turn still of use? Of an item outside the window it is made anew later."""
-    item = step.state.items_by_build_set.get(name)
-    if item is not None and not item.active:
-        take_back(step, item)
-        return False
-    return item is not None
-
-
-def take_back(step: Step, item: Item) -> None:
-    """A request that still waits for its turn is none: it is made when the item is looked at."""
-    item.build_set.merge_state = MergeState.NEW
-    item.build_set.merge_tries -= 1
-    step.touch(item)
-
-
 def merge_answered(step: Step, answer: MergeAnswer) -> None:
     """Only a conflict is the change's fault; everything else is asked for again first (scheduler.md 8)."""
-    for waiting in step.state.turns.merged(answer.ref, lambda name: _is_wanted(step, name)):
-        send(step, step.state.items_by_build_set[waiting])
+    step.state.turns.merged(answer.ref)
     item = step.state.items_by_build_set.get(answer.ref)
     if item is None or item.build_set.merge_state is not MergeState.PENDING:
         step.decide(answer.ref, None, Code.UNKNOWN_ANSWER, what="a merge")

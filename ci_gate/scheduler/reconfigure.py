@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from ci_gate.model.layout import Layout
 from ci_gate.model.operations import CommandAnswer
-from ci_gate.scheduler import building, leaving, merging, priorities, windows
+from ci_gate.scheduler import building, leaving, priorities, releasing, windows
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.jobs import jobs_of
 from ci_gate.scheduler.state import ChangeQueue, Item, PipelineState, pipelines_of
@@ -48,22 +48,9 @@ def replace_layout(step: Step, layout: Layout) -> CommandAnswer:
         for queue in pipeline.queues:
             windows.settle(step, queue)
         priorities.fill(step, pipeline)
-    _use_turns(step)
+    releasing.ask_again(step)
     kept = _items_in(state.pipelines.values())
     return CommandAnswer(done=True, lines=(f"the layout is in force; items kept: {kept}, removed: {before - kept}",))
-
-
-def _use_turns(step: Step) -> None:
-    """Who waits for a turn asks again, under the new rules."""
-    turns, state = step.state.turns, step.state
-    merges, builds = turns.forget_waiting()
-    turns.use(state.layout)
-    for name in merges:
-        if name in state.items_by_build_set:
-            merging.take_back(step, state.items_by_build_set[name])
-    for uuid in builds:
-        if uuid in state.builds_by_uuid:
-            building.take_back(step, uuid)
 
 
 def _items_in(pipelines: Iterable[PipelineState]) -> int:

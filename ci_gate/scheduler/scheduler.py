@@ -13,7 +13,18 @@ from ci_gate.model.item import PipelineView, StatusView
 from ci_gate.model.layout import Layout
 from ci_gate.model.operations import UndeliveredReport
 from ci_gate.model.options import SchedulerSettings
-from ci_gate.scheduler import advance, building, intake, merging, operators, reconfigure, refreshing, reporting, timing
+from ci_gate.scheduler import (
+    advance,
+    building,
+    intake,
+    merging,
+    operators,
+    reconfigure,
+    refreshing,
+    releasing,
+    reporting,
+    timing,
+)
 from ci_gate.scheduler.effects import AnswerCommand, Effect
 from ci_gate.scheduler.explain import Decision, Decisions
 from ci_gate.scheduler.identifiers import Identifiers
@@ -75,6 +86,8 @@ class Scheduler:
         while step.internal:
             intake.dispatch_internal(step, step.internal.pop(0))
             advance.run_agenda(step)
+        while releasing.release(step):
+            advance.run_agenda(step)
         intake.ask_for_open_changes(step, self._intake)
         if self._state.records.wants_sweep:
             self._state.records.sweep(self._intake.waited_for())
@@ -98,7 +111,7 @@ class Scheduler:
                 if item is not None:
                     advance.settled(step, item)
             case SubmitVerified():
-                advance.verified(step, message.item, merged=message.merged, reason=message.reason)
+                advance.verified(step, message)
             case TimerFired():
                 self._wake(step, message.timer)
             case TimeCame():

@@ -23,7 +23,7 @@ Turn = tuple[int, int, int, str]
 
 @dataclass(slots=True)
 class Line:
-    """``out`` are those that have been handed out and still take up room; ``waiting`` is a heap."""
+    """``out`` are those that have been handed out and still take up room; ``waiting`` is a heap, best first."""
 
     room: int
     out: set[str] = field(default_factory=set)
@@ -48,11 +48,14 @@ class Line:
 
 @dataclass(slots=True)
 class Turns:
-    """``ordered``: the layout has priorities. ``builds`` are the lines by Gearman function."""
+    """``ordered``: the layout has priorities. ``builds`` are the lines by Gearman function, and ``freed`` the functions
+    in whose line there may be room since the last release.
+    """
 
     ordered: bool = False
     merges: Line = field(default_factory=lambda: Line(MERGES_AT_ONCE))
     builds: dict[str, Line] = field(default_factory=dict)
+    freed: set[str] = field(default_factory=set)
     asked: int = 0
 
     def use(self, layout: Layout) -> None:
@@ -66,20 +69,30 @@ class Turns:
             return True
         return self.builds.setdefault(function, Line(1)).ask(self._turn(precedence, value, uuid))
 
-    def merged(self, name: str, is_wanted: Callable[[str], bool]) -> Iterator[str]:
-        """A merger has answered: the names of the build sets whose turn it is."""
+    def merged(self, name: str) -> None:
+        """A merger has answered."""
         self.merges.out.discard(name)
+
+    def begun(self, function: str, uuid: str) -> None:
+        """A worker has begun a build, or nobody will."""
+        line = self.builds.get(function)
+        if line is not None and uuid in line.out:
+            line.out.discard(uuid)
+            self.freed.add(function)
+
+    def next_merges(self, is_wanted: Callable[[str], bool]) -> Iterator[str]:
+        """The names of the build sets whose turn it is now."""
         yield from self.merges.next(is_wanted)
 
-    def begun(self, function: str, uuid: str, is_wanted: Callable[[str], bool]) -> Iterator[str]:
-        """A worker has begun a build, or nobody will: the uuids of the builds whose turn it is."""
-        line = self.builds.get(function)
-        if line is None or uuid not in line.out:
-            return
-        line.out.discard(uuid)
-        yield from line.next(is_wanted)
-        if not line.out and not line.waiting:
-            del self.builds[function]
+    def next_builds(self, is_wanted: Callable[[str], bool]) -> Iterator[str]:
+        """The uuids of the builds whose turn it is now."""
+        while self.freed:
+            function = min(self.freed)
+            line = self.builds[function]
+            yield from line.next(is_wanted)
+            self.freed.discard(function)
+            if not line.out and not line.waiting:
+                del self.builds[function]
 
     def forget_waiting(self) -> tuple[list[str], list[str]]:
         """Nobody waits any more: the names of build sets and uuids of builds that did."""

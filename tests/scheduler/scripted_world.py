@@ -163,6 +163,7 @@ class World:
     answers_merges: bool = True
     answers_reports: bool = True
     answers_verification: bool = True
+    as_built: bool = True
     refuses_to_submit: set[str] = field(default_factory=set)
     event_delays: dict[str, float] = field(default_factory=dict)
     pending: list[Effect] = field(default_factory=list)
@@ -299,7 +300,8 @@ class World:
                 return [ReportAnswered(self.at, effect.report_id, Delivery(DeliveryOutcome.DELIVERED))]
             case VerifySubmit() if self.answers_verification:
                 merged = self.changes[effect.number].status == "MERGED"
-                return [SubmitVerified(self.at, effect.item, merged, "" if merged else "Gerrit did not submit it")]
+                reason = "" if merged else "Gerrit did not submit it"
+                return [SubmitVerified(self.at, effect.item, merged, reason, as_built=merged and self.as_built)]
             case LaunchBuild() | CancelBuild() | RecordRunTime():
                 return []
             case _:

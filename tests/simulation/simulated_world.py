@@ -308,7 +308,8 @@ class SimulatedWorld:
         number = self._pick(self.verifications, which)
         asked = self.verifications.pop(number)
         merged = self.changes[asked.number].status == "MERGED"
-        self.handle(SubmitVerified(self.at, number, merged, "" if merged else "not submitted"))
+        as_built = merged and which // 3 % 2 == 0
+        self.handle(SubmitVerified(self.at, number, merged, "" if merged else "not submitted", as_built))
 
     def _fire_timer(self, _which: int) -> None:
         first = min(self.timers, key=lambda each: each.at)
