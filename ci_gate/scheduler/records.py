@@ -34,7 +34,7 @@ class Records:
     needers: dict[ChangeKey, dict[Item, None]] = field(default_factory=dict)
     patch_sets: dict[ChangeId, dict[ChangeKey, None]] = field(default_factory=dict)
     naming: dict[str, dict[ChangeKey, None]] = field(default_factory=dict)
-    _needed_at_last_sweep: int = 0
+    needed_at_last_sweep: int = 0
 
     def __getitem__(self, key: SubjectKey) -> Subject:
         return self.by_key[key]
@@ -55,7 +55,7 @@ class Records:
         """Keep a record, in place of the one before; was there anything new in it?"""
         key = record.key
         former = self.by_key.get(key)
-        if former == record:
+        if former == record or _is_stale(record, former):
             return False
         self.by_key[key] = record
         if isinstance(record, Change) and isinstance(key, ChangeKey):
@@ -121,12 +121,12 @@ class Records:
     @property
     def wants_sweep(self) -> bool:
         """Is there so much that looking through it pays?"""
-        return len(self.by_key) > 2 * self._needed_at_last_sweep + SPARE_RECORDS
+        return len(self.by_key) > 2 * self.needed_at_last_sweep + SPARE_RECORDS
 
     def sweep(self, waited_for: Iterable[ChangeKey]) -> None:
         """Forget what neither items nor those that are waited for lead to."""
         needed = set(self._reachable([*self.users, *waited_for]))
-        self._needed_at_last_sweep = len(needed)
+        self.needed_at_last_sweep = len(needed)
         for key in [key for key in self.by_key if key not in needed]:
             record = self.by_key.pop(key)
             if isinstance(record, Change) and isinstance(key, ChangeKey):
@@ -151,3 +151,9 @@ class Records:
 
 def _named_by(record: Change | None) -> tuple[str, ...]:
     return depends_on(record.commit_message, host_of(record.url)) if record else ()
+
+
+def _is_stale(record: Subject, former: Subject | None) -> bool:
+    """What was merged stays merged: an answer that says otherwise comes from an index that lags."""
+    merged = isinstance(former, Change) and former.is_merged
+    return merged and isinstance(record, Change) and not record.is_merged

@@ -26,7 +26,7 @@ class Base:
     """What a build set stands on: the changes ahead, and the tips that the chain was started on."""
 
     ahead: tuple[ChangeKey, ...]
-    tips: frozenset[BaseCommit]
+    tips: tuple[BaseCommit, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def _base_of(build_set: BuildSet) -> Base | None:
     answer = build_set.answer
     if answer is None or not answer.bases:
         return None
-    return Base(tuple(each.key for each in build_set.ahead), frozenset(answer.bases))
+    return Base(tuple(each.key for each in build_set.ahead), tuple(sorted(answer.bases, key=str)))
 
 
 def _has_scope(pipeline: Pipeline) -> bool:

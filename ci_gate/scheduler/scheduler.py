@@ -7,7 +7,7 @@ time comes with the inputs, and everything that it wants done goes out as effect
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import assert_never
+from typing import Any, Self, assert_never
 
 from ci_gate.model.item import PipelineView, StatusView
 from ci_gate.model.layout import Layout
@@ -23,6 +23,7 @@ from ci_gate.scheduler import (
     refreshing,
     releasing,
     reporting,
+    snapshots,
     timing,
 )
 from ci_gate.scheduler.effects import AnswerCommand, Effect
@@ -46,6 +47,7 @@ from ci_gate.scheduler.inputs import (
 )
 from ci_gate.scheduler.oracle import Oracle
 from ci_gate.scheduler.outbound import Outbound
+from ci_gate.scheduler.snapshots import Memory
 from ci_gate.scheduler.state import State, pipelines_of
 from ci_gate.scheduler.step import Step
 from ci_gate.scheduler.views import pipeline_view
@@ -69,14 +71,39 @@ class Scheduler:
         at: float,
         event_delays: Mapping[str, float] | None = None,
     ) -> None:
-        self._state = State(layout, options, Identifiers(seed), event_delays or {}, last_reconfigured=at)
-        self._state.pipelines = pipelines_of(layout)
-        self._state.turns.use(layout)
+        state = State(layout, options, Identifiers(seed), event_delays or {}, last_reconfigured=at)
+        state.pipelines = pipelines_of(layout)
+        state.turns.use(layout)
+        self._remember(Memory(state, Intake(), Outbound()), oracle)
+
+    def _remember(self, memory: Memory, oracle: Oracle) -> None:
+        self._state, self._intake, self._outbound = memory.state, memory.intake, memory.outbound
         self._oracle = oracle
-        self._intake = Intake()
-        self._outbound = Outbound()
         self.decisions = Decisions()
         self.last_decisions: tuple[Decision, ...] = ()
+
+    @classmethod
+    def restore(
+        cls,
+        layout: Layout,
+        snapshot: dict[str, Any],
+        *,
+        options: SchedulerSettings,
+        oracle: Oracle,
+        event_delays: Mapping[str, float] | None = None,
+    ) -> Self:
+        """The scheduler that ``snapshot`` was taken of, with the layout that was in force then.
+
+        With another layout the next input has to be LayoutReplaced. Raises snapshots.SnapshotError.
+        """
+        memory = snapshots.restore(snapshot, layout, options, event_delays or {})
+        scheduler = cls(layout, options=options, oracle=oracle, seed=memory.state.identifiers.seed, at=0.0)
+        scheduler._remember(memory, oracle)  # its own class
+        return scheduler
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that is remembered, as plain JSON. The decisions of the past are not part of it."""
+        return snapshots.take(Memory(self._state, self._intake, self._outbound))
 
     def handle(self, message: Input) -> list[Effect]:
         """Apply one input, then advance what it touched. What the world can send never raises."""

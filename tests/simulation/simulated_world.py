@@ -6,6 +6,7 @@ order; operators who reload. A list of such pairs is a history: it replays, and 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -74,11 +75,15 @@ class NoFunctions:
 
 @dataclass
 class SimulatedWorld:
-    """``act`` makes one thing happen. ``check`` is called after every input with the effects that it had."""
+    """``act`` makes one thing happen. ``check`` is called after every input with the effects that it had.
+
+    ``restores``: every so many inputs the scheduler is replaced by what its snapshot says; 0: never.
+    """
 
     layouts: Sequence[Layout]
     check: Callable[[SimulatedWorld, list[Effect]], None]
     at: float = START
+    restores: int = 0
     changes: dict[str, ChangeDetails] = field(default_factory=dict)
     earlier: dict[str, ChangeDetails] = field(default_factory=dict)
     asked: dict[int, QueryChange | SearchChanges] = field(default_factory=dict)
@@ -106,6 +111,8 @@ class SimulatedWorld:
         )
 
     def handle(self, message: Input) -> None:
+        if self.restores and len(self.inputs) % self.restores == 0:
+            self.scheduler = self._restored()
         effects = self.scheduler.handle(message)
         assert all(each.text for each in self.scheduler.last_decisions)
         self.inputs.append(message)
@@ -113,6 +120,18 @@ class SimulatedWorld:
         for effect in effects:
             self._take(effect)
         self.check(self, effects)
+
+    def _restored(self) -> Scheduler:
+        """As after a crash: all that is known comes from text. Taken once more it is the same text."""
+        taken = json.dumps(self.scheduler.snapshot())
+        restored = Scheduler.restore(
+            self.scheduler._state.layout,
+            json.loads(taken),
+            options=self.scheduler._state.options,
+            oracle=NoFunctions(),
+        )
+        assert json.dumps(restored.snapshot()) == taken, "a snapshot of what was restored is another"
+        return restored
 
     # --- what happens next ---
 
