@@ -20,6 +20,7 @@ from ci_gate.config.settings import Settings
 from ci_gate.daemon.logs import LogConfigError, set_up_logging
 from ci_gate.daemon.refusals import refusals
 from ci_gate.daemon.service import Service, StartError
+from ci_gate.daemon.stacks import dump_stacks
 
 STOPPED, REFUSED = 0, 1
 
@@ -86,8 +87,20 @@ async def _serve(settings: Settings, loaded: LoadedLayout, given_layout: Path | 
         log.info("stopping", signal=name)
         service.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number.name)
+    def drain(name: str) -> None:
+        log.info("stopping when what runs has ended; SIGTERM stops at once", signal=name)
+        service.drain()
+
+    def interrupt() -> None:
+        """The first time gently; whoever presses again does not want to wait."""
+        loop.add_signal_handler(signal.SIGINT, stop, "SIGINT")
+        log.info("press Ctrl-C again to stop at once")
+        drain("SIGINT")
+
+    loop.add_signal_handler(signal.SIGTERM, stop, "SIGTERM")
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    loop.add_signal_handler(signal.SIGUSR1, drain, "SIGUSR1")
+    loop.add_signal_handler(signal.SIGUSR2, dump_stacks)
     loop.add_signal_handler(signal.SIGHUP, service.reload)
     log.info("starting", version=__version__, config=settings.path, layout=settings.layout_config)
     await service.run(lambda: log.info("serving", url=f"http://{settings.web.listen_address}:{settings.web.port}/"))

@@ -24,7 +24,8 @@ class Inbox:
         self._last = 0.0
         self._commands: deque[Input] = deque()
         self._results: deque[Input] = deque()
-        self._events: deque[Input] = deque()
+        self._events: deque[EventReceived | TimeCame] = deque()
+        self._holding = False
         self._filled = asyncio.Event()
 
     def now(self) -> float:
@@ -34,24 +35,40 @@ class Inbox:
 
     def put(self, stamped: Stamped) -> None:
         message = stamped(self.now())
-        self._lane(message).append(message)
-        self._filled.set()
-
-    def _lane(self, message: Input) -> deque[Input]:
         match message:
             case LayoutReplaced() | Commanded():
-                return self._commands
+                self._commands.append(message)
             case EventReceived() | TimeCame():
-                return self._events
+                self._events.append(message)
             case _:
-                return self._results
+                self._results.append(message)
+        self._filled.set()
 
     async def take(self) -> Input:
         """The next input; waits for one."""
-        while not (waiting := self._commands or self._results or self._events):
+        while (message := self._next()) is None:
             self._filled.clear()
             await self._filled.wait()
-        return waiting.popleft()
+        return message
+
+    def _next(self) -> Input | None:
+        for lane in (self._commands, self._results):
+            if lane:
+                return lane.popleft()
+        return self._events.popleft() if self._events and not self._holding else None
+
+    def hold_events(self) -> None:
+        """From now on events are kept, and not taken."""
+        self._holding = True
+
+    def held_events(self) -> tuple[EventReceived | TimeCame, ...]:
+        """What has arrived and was not taken."""
+        return tuple(self._events)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Is there nothing to take but events?"""
+        return not self._commands and not self._results
 
     @property
     def waiting_results(self) -> int:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -18,6 +19,7 @@ from aiohttp import web
 
 from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.settings import Settings, SmtpSettings
+from ci_gate.daemon import draining
 from ci_gate.daemon.admin import AdminSocket, AdminSocketError, Request
 from ci_gate.daemon.builds import Builds
 from ci_gate.daemon.commands import CommandDesk
@@ -42,7 +44,7 @@ from ci_gate.model.event import Event
 from ci_gate.model.item import StatusView
 from ci_gate.model.operations import CommandAnswer
 from ci_gate.scheduler.identifiers import SEED_BYTES
-from ci_gate.scheduler.inputs import EventReceived, LayoutReplaced
+from ci_gate.scheduler.inputs import EventReceived, LayoutReplaced, TimeCame
 from ci_gate.scheduler.scheduler import Scheduler
 from ci_gate.store.estimates import FileEstimates
 from ci_gate.store.journal import Journal, NullJournal
@@ -89,10 +91,17 @@ class Service:
         self._reloader = Reloader(settings, loaded, given_layout, self._commands, self.observer)
         self._reload_wanted = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._draining = False
 
     def stop(self) -> None:
         """End ``run``: cleanly, and within seconds."""
         self._stopping.set()
+
+    def drain(self) -> None:
+        """End ``run`` when what runs has come to its end; events that come meanwhile are for the next start."""
+        self._draining = True
+        self.inbox.hold_events()
+        self._stop_if_drained()
 
     def reload(self) -> None:
         """Read configuration and layout again, beside all other work."""
@@ -104,6 +113,8 @@ class Service:
             await self._start_admin(parts)
             outbox = await self._start_workers(parts)
             await self._start_web(parts)
+            for kept in await asyncio.to_thread(draining.take_kept, self.settings.state_dir):
+                self.inbox.put(partial(_again, kept))
             async with asyncio.TaskGroup() as tasks:
                 running = [
                     tasks.create_task(self._decide(outbox), name="scheduler"),
@@ -141,9 +152,24 @@ class Service:
             log_decisions(self.scheduler.last_decisions)
             self.observer.observe(self.scheduler.last_decisions)
             outbox.release(effects)
+            if self._draining:
+                self._stop_if_drained()
             if time.monotonic() >= turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = time.monotonic() + LONGEST_TURN_S
+
+    def _stop_if_drained(self) -> None:
+        if self._stopping.is_set() or self.scheduler.has_work_under_way or not self.inbox.is_quiet:
+            return
+        begun = draining.of_events(self.scheduler.waiting_events(), self.inbox.now())
+        try:
+            draining.keep(self.settings.state_dir, [*begun, *self.inbox.held_events()])
+        except OSError as problem:
+            log.warning("events cannot be kept for the next start; not stopping", reason=str(problem))
+            self.observer.trouble("stop", f"events cannot be kept for the next start: {problem}")
+            return
+        log.info("all that ran has ended")
+        self.stop()
 
     async def _reload_when_wanted(self) -> None:
         while True:
@@ -241,8 +267,14 @@ class Service:
             inside,
             trigger_queue_length=inside.trigger_queue_length + self.inbox.waiting_events,
             result_queue_length=self.inbox.waiting_results,
-            message=str(self._reloader.refusal) if self._reloader.refusal else None,
+            message=" ".join(self._messages()) or None,
         )
+
+    def _messages(self) -> Iterator[str]:
+        if self._draining:
+            yield draining.text_for_people(self.inbox.waiting_events)
+        if self._reloader.refusal:
+            yield str(self._reloader.refusal)
 
     def _streams(self) -> dict[str, EventStream]:
         streams = {each.name: EventStream(each, self._event_arrived) for each in self.settings.gerrits}
@@ -256,3 +288,7 @@ class Service:
 
     def _gearman_server_died(self, text: str) -> None:
         self.observer.trouble("Gearman server", text)
+
+
+def _again(kept: draining.Waiting, at: float) -> EventReceived | TimeCame:
+    return replace(kept, at=at)

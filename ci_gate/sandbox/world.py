@@ -100,9 +100,13 @@ class World:
             raise WorldError("the service does not run")
         return self._process.pid
 
+    def send_signal(self, number: int) -> None:
+        """Send the service a signal."""
+        os.kill(self.pid, number)
+
     def hang_up(self) -> None:
         """Tell the service to read its files again."""
-        os.kill(self.pid, signal.SIGHUP)
+        self.send_signal(signal.SIGHUP)
 
     def write_config(self) -> None:
         state = self.folder / "state"
@@ -142,6 +146,14 @@ class World:
                     await asyncio.sleep(0.02)
         except TimeoutError as late:
             raise WorldError(f"the service did not start within {START_S:g} s:\n{self.end_of_log()}") from late
+
+    async def ended(self) -> int:
+        """Wait until the service ends by itself; its exit status."""
+        if self._process is None:
+            raise WorldError("the service does not run")
+        status = await self._process.wait()
+        self._process = None
+        return status
 
     async def stop_service(self, signal_number: int = signal.SIGTERM) -> int | None:
         """End the service; its exit status, None if it did not run."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self, assert_never
 
+from ci_gate.model.event import Event
 from ci_gate.model.item import PipelineView, StatusView
 from ci_gate.model.layout import Layout
 from ci_gate.model.operations import UndeliveredReport
@@ -48,7 +49,7 @@ from ci_gate.scheduler.inputs import (
 from ci_gate.scheduler.oracle import Oracle
 from ci_gate.scheduler.outbound import Outbound
 from ci_gate.scheduler.snapshots import Memory
-from ci_gate.scheduler.state import State, pipelines_of
+from ci_gate.scheduler.state import MergeState, State, pipelines_of
 from ci_gate.scheduler.step import Step
 from ci_gate.scheduler.views import pipeline_view
 from ci_gate.scheduler.waiting import Intake
@@ -184,6 +185,18 @@ class Scheduler:
 
     def _pipeline_views(self) -> list[PipelineView]:
         return [pipeline_view(self._state, each) for each in self._state.pipelines.values()]
+
+    @property
+    def has_work_under_way(self) -> bool:
+        """Does some merge, build, report or verification lack its answer? What waits for events does not count."""
+        state = self._state
+        merging = any(each.build_set.merge_state is MergeState.PENDING for each in state.items_by_build_set.values())
+        return merging or bool(state.builds_by_uuid or state.verifying or self._outbound.by_number)
+
+    def waiting_events(self) -> list[Event]:
+        """Events that wait until their change has been looked at."""
+        lanes = self._intake.lanes.values()
+        return [each.event for lane in lanes for each in lane if each.command is None]
 
     def undelivered_reports(self) -> tuple[UndeliveredReport, ...]:
         """Reports that are being repeated, and the last ones that were given up."""

@@ -1,0 +1,77 @@
+"""The graceful stop (SIGUSR1; scheduler.md 16): what runs comes to its end, what waits is kept for the next start."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import structlog
+
+from ci_gate.model.event import Event
+from ci_gate.scheduler.codec import decode, encode
+from ci_gate.scheduler.inputs import EventReceived, TimeCame
+
+FILE = "waiting-events.json"
+VERSION = 1
+
+log = structlog.stdlib.get_logger("zuul.Server")
+
+Waiting = EventReceived | TimeCame
+
+
+def keep(state_dir: Path, waiting: Sequence[Waiting]) -> None:
+    """Write what has not been looked at yet. Raises OSError."""
+    if not waiting:
+        return
+    path, body = state_dir / FILE, {"version": VERSION, "waiting": [_encode(each) for each in waiting]}
+    written = path.with_suffix(".new")
+    written.write_text(json.dumps(body), encoding="utf-8")
+    written.replace(path)
+    log.info("events are kept for the next start", number=len(waiting), file=str(path))
+
+
+def take_kept(state_dir: Path) -> list[Waiting]:
+    """What the last stop kept; it is no longer kept then. A file that makes no sense is put aside, and told of."""
+    path = state_dir / FILE
+    try:
+        body = json.loads(path.read_bytes())
+        if body["version"] != VERSION:
+            raise ValueError(f"version {body['version']} is not known")  # noqa: TRY301  # one answer to all of these
+        waiting = [_decode(each) for each in body["waiting"]]
+    except FileNotFoundError:
+        return []
+    except (OSError, LookupError, TypeError, ValueError, ExceptionGroup) as problem:
+        aside = path.with_suffix(".unreadable")
+        log.warning("events of the last stop cannot be read", file=str(aside), reason=str(problem))
+        path.replace(aside)
+        return []
+    path.unlink()
+    log.info("events of the last stop are looked at now", number=len(waiting))
+    return waiting
+
+
+def text_for_people(waiting: int) -> str:
+    """For the status page."""
+    events = "1 event waits" if waiting == 1 else f"{waiting} events wait"
+    return f"Stopping when what runs has ended; nothing new is started. {events} for the next start."
+
+
+def _encode(waiting: Waiting) -> object:
+    match waiting:
+        case EventReceived():
+            return {"at": waiting.at, "event": encode(waiting.event, Event)}
+        case TimeCame():
+            return {"at": waiting.at, "timespec": waiting.timespec}
+
+
+def _decode(data: dict[str, object]) -> Waiting:
+    at = float(str(data["at"]))
+    if "timespec" in data:
+        return TimeCame(at, str(data["timespec"]))
+    return EventReceived(at, decode(data["event"], Event))
+
+
+def of_events(events: Iterable[Event], at: float) -> list[Waiting]:
+    """Events that were taken already, and whose change has not been looked at."""
+    return [EventReceived(at, each) for each in events]
