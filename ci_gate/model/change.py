@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NO_REVISION = "0" * 40
+MOST_DIGITS = 18
 
 
 def decimal_text(number: str | int) -> str:
     """A change or patch set number as decimal text without leading zeros, whatever JSON type it came in."""
     return str(int(number))
+
+
+def whole_number(text: str) -> int | None:
+    """The value of decimal digits; None of anything else, and of more digits than any number of ours has."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else None
 
 
 def normal_label(name: str) -> str:
@@ -55,7 +61,8 @@ class ChangeKey:
 
     def updates(self, other: ChangeKey) -> bool:
         """Is this a later patch set of the same change?"""
-        return self.same_change(other) and int(self.patchset) > int(other.patchset)
+        mine, others = whole_number(self.patchset), whole_number(other.patchset)
+        return self.same_change(other) and mine is not None and others is not None and mine > others
 
 
 @dataclass(frozen=True, slots=True)

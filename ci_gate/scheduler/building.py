@@ -161,7 +161,8 @@ def build_ended(step: Step, end: BuildEnd) -> None:
         build.ended_at = step.at
         _set_result(step, item, build, end.result, end.reason)
         if build.started_at is not None:
-            step.emit(RecordRunTime(build.job, step.at - build.started_at, build.succeeded))
+            run_time = max(step.at - build.started_at, 0.0)  # the clock may have been set back
+            step.emit(RecordRunTime(build.job, run_time, build.succeeded))
     else:
         _forget_lost(step, item, build, end)
     step.touch(item)

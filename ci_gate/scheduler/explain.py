@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -232,11 +232,16 @@ class Decision:
 
 @dataclass(slots=True)
 class Decisions:
-    """The last decisions of each subject; the subjects that were quiet for longest are forgotten first."""
+    """The last decisions of each subject; the subjects that were quiet for longest are forgotten first.
+
+    ``counts`` are of all that were ever made, by code.
+    """
 
     by_subject: OrderedDict[str, deque[Decision]] = field(default_factory=OrderedDict)
+    counts: Counter[Code] = field(default_factory=Counter)
 
     def add(self, decision: Decision) -> None:
+        self.counts[decision.code] += 1
         kept = self.by_subject.setdefault(decision.subject, deque(maxlen=MOST_DECISIONS))
         kept.append(decision)
         self.by_subject.move_to_end(decision.subject)

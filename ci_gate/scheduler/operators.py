@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never
 
-from ci_gate.model.change import RefKey, RefUpdate, SubjectKey
+from ci_gate.model.change import RefKey, RefUpdate, SubjectKey, whole_number
 from ci_gate.model.commands import Dequeue, Enqueue, EnqueueRef, OperatorCommand, Promote
 from ci_gate.model.event import Event
 from ci_gate.model.operations import CommandAnswer
@@ -64,17 +64,13 @@ def _begin_enqueue(step: Step, known: Intake, ticket: int, command: Enqueue) -> 
     wrong = _wrong_names(step.state, command)
     if wrong:
         return invalid(*wrong)
-    number, _, patchset = command.change.partition(",")
-    if not (_is_number(number) and _is_number(patchset)):
+    number, patchset = (whole_number(each) for each in command.change.partition(",")[::2])
+    if number is None or patchset is None:
         return invalid(f"Invalid change: {command.change}")
     source = step.state.pipelines[command.pipeline].pipeline.source
-    event = Event(ENQUEUE, source, command.project, number=str(int(number)), patchset=str(int(patchset)))
+    event = Event(ENQUEUE, source, command.project, number=str(number), patchset=str(patchset))
     intake.receive(step, known, event, command=(ticket, command))
     return None
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
 
 
 def _enqueue_ref(step: Step, command: EnqueueRef) -> CommandAnswer:

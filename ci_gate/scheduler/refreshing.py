@@ -6,6 +6,8 @@ to (``gathering.py``). Only when all of it is there are the records replaced, to
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ci_gate.model.change import Change, ChangeDetails, ChangeKey
 from ci_gate.model.layout import DEPENDENT
 from ci_gate.scheduler.backoff import backoff
@@ -41,6 +43,7 @@ def take_answer(step: Step, intake: Intake, message: ChangeAnswered | ChangesFou
         step.decide(message.ticket, None, Code.UNKNOWN_ANSWER, what="a query of a change")
         return None
     change, question, gathering = ticket.change, ticket.question, ticket.gathering
+    message = _as_asked(step, change[0], question if isinstance(question, str) else change[1], message)
     refresh = intake.refreshes.get(change)
     if refresh is None or refresh.gathering is not gathering:
         return None  # another answer has told the same before
@@ -53,6 +56,20 @@ def take_answer(step: Step, intake: Intake, message: ChangeAnswered | ChangesFou
     elif isinstance(message, QueryFailed):
         _root_failed(step, intake, change, refresh, message)
     return change
+
+
+def _as_asked(
+    step: Step, connection: str, number: str, message: ChangeAnswered | ChangesFound | QueryFailed
+) -> ChangeAnswered | ChangesFound | QueryFailed:
+    """An answer about another change is none about this one; found changes of another Gerrit are none of ours."""
+    match message:
+        case ChangeAnswered(details=ChangeDetails() as told) if (told.connection, told.number) != (connection, number):
+            step.decide(number, None, Code.UNKNOWN_ANSWER, what=f"change {told.number} in place of {number}")
+            return replace(message, details=None)
+        case ChangesFound():
+            return replace(message, found=tuple(each for each in message.found if each.connection == connection))
+        case _:
+            return message
 
 
 def ask_again_later(step: Step, intake: Intake, change: ChangeId) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self, assert_never
 
+from ci_gate.model.change import whole_number
 from ci_gate.model.event import Event
 from ci_gate.model.item import PipelineView, StatusView
 from ci_gate.model.layout import Layout
@@ -28,7 +29,7 @@ from ci_gate.scheduler import (
     timing,
 )
 from ci_gate.scheduler.effects import AnswerCommand, Effect
-from ci_gate.scheduler.explain import Decision, Decisions
+from ci_gate.scheduler.explain import Code, Decision, Decisions
 from ci_gate.scheduler.identifiers import Identifiers
 from ci_gate.scheduler.inputs import (
     BuildEnded,
@@ -170,10 +171,10 @@ class Scheduler:
                 intake.overtake(step, self._intake, rest)
             case "merge":
                 merging.merge_again(step, rest)
-            case "report":
-                reporting.send_again(step, int(rest))
+            case "report" if (report := whole_number(rest)) is not None:
+                reporting.send_again(step, report)
             case _:
-                raise ValueError(f"a timer that nobody set: {timer!r}")
+                step.decide(timer, None, Code.UNKNOWN_ANSWER, what="a timer")
 
     def view(self) -> StatusView:
         """A picture of everything inside. Items that no step has touched since are not drawn again."""
