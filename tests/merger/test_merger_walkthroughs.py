@@ -111,6 +111,7 @@ async def test_w60_a_chain_does_not_move_when_its_branch_moves(world, site):
     repository = world.repository("p1")
     assert out(repository, "rev-parse", f"{answer.commit}^1") == site.a.commit
     assert git(repository, "merge-base", "--is-ancestor", moved, answer.commit, check=False).returncode != 0
+    assert world.refs("p1") == {"master/zA": site.a.commit, "master/zJ": answer.commit}
 
 
 async def test_w61_another_host_makes_the_chain_on_its_own_view_of_the_tip(world, site):
@@ -120,6 +121,8 @@ async def test_w61_another_host_makes_the_chain_on_its_own_view_of_the_tip(world
     answer = await merge_chain(world.merger("other", identity), site.za, request(site.d, "zJ"))
     repository = world.repository("p1", "other")
     assert answer.commit != first.commit
+    assert set(world.refs("p1", "other")) == {"master/zA", "master/zJ"}
+    assert world.refs("p1", "other")["master/zA"] != world.refs("p1")["master/zA"]
     assert answer.bases == (BaseCommit("p1", "master", moved),)
     parents = out(repository, "rev-parse", f"{answer.commit}^1^1", f"{answer.commit}^1^2", f"{answer.commit}^2")
     assert parents.split() == [moved, site.a.commit, site.d.commit]
@@ -133,6 +136,7 @@ async def test_w62_unmerged_parents_come_with_a_change(world, site):
     answer = await world.merger().merge(request(p, "zP"))
     assert answer.commit == p.commit
     assert world.show(answer.commit, "a") == "A"
+    assert world.refs("p1") == {"master/zP": p.commit}
 
 
 async def test_w63_a_branch_that_was_deleted_upstream_is_missing(world, site):
@@ -143,6 +147,7 @@ async def test_w63_a_branch_that_was_deleted_upstream_is_missing(world, site):
     answer = await merger.merge(request(site.d, "zQ", branch="gone"))
     assert answer.outcome is MergeOutcome.MISSING_BRANCH
     assert answer.detail == "p1 has no branch gone"
+    assert world.refs("p1") == {}
 
 
 async def test_w80_a_push_after_an_update_does_not_stop_merging(world, site):

@@ -21,7 +21,7 @@ from ci_gate.model.item import ItemView
 from ci_gate.model.layout import Layout
 from ci_gate.model.options import SchedulerSettings
 from ci_gate.model.report import Mail
-from ci_gate.scheduler.effects import CancelBuild, Effect, LaunchBuild, Merge, SendReport
+from ci_gate.scheduler.effects import CancelBuild, Effect, LaunchBuild, Merge, SendReport, SetTimer
 from ci_gate.scheduler.inputs import BuildUpdated, LayoutReplaced
 
 LAYOUT = """
@@ -159,6 +159,10 @@ class GateWorld(World):
 
     def reload(self, layout: Layout) -> list[str]:
         return self.step(LayoutReplaced(self.at, 1, layout, NoFunctions()))
+
+    def waits_for(self, kind: str) -> list[str]:
+        """Time passes until the next timer of a kind (``merge``, ``report``) has fired."""
+        return self.fire_timers(min(each.at for each in self.outstanding(SetTimer) if each.timer.startswith(kind)))
 
     # --- how it is told ---
 

@@ -224,10 +224,14 @@ class World:
         self.create(name, project, **known)
         return self.tell(self.event("patchset-created", name))
 
-    def new_patch_set(self, name: str) -> list[str]:
+    def add_patch_set(self, name: str) -> None:
+        """Gerrit has it; nobody was told yet."""
         details = self.details(name)
         following = _patch_set(details.number, len(details.patch_sets) + 1, ("/COMMIT_MSG", "a.txt"))
         self.change(name, patch_sets=(*details.patch_sets, following))
+
+    def new_patch_set(self, name: str) -> list[str]:
+        self.add_patch_set(name)
         return self.tell(self.event("patchset-created", name))
 
     def comment(self, name: str, text: str, **given: object) -> list[str]:

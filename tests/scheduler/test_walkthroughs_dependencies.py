@@ -225,14 +225,13 @@ def test_w35_parent_at_an_old_patch_set():
     world = new_world()
     world.create("A")
     world.create("B", on="A")
-    world.new_patch_set("A")
-    world.ends("one", "A2")
+    world.add_patch_set("A")
     play(
         world,
         (lambda: world.approved("B"), "", ""),
         (
             lambda: world.comment("B", "recheck"),
-            "merge A→z2; merge A→z2 B→z3; launch one for [A B] on z3",
+            "merge A→z1; merge A→z1 B→z2; launch one for [A B] on z2",
             "check: A (dead), B (on A)",
         ),
     )

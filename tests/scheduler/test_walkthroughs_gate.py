@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gate_world import earlier, layout_with, new_world, play
 
-from ci_gate.scheduler.effects import Merge, SendReport
+from ci_gate.model.report import DeliveryOutcome
+from ci_gate.scheduler.effects import CancelBuild, Merge, SendReport
 
 
 def in_gate(world, *names: str, project: str = "demo/one") -> None:
@@ -456,15 +457,45 @@ def test_w66_gerrit_is_down_when_the_head_succeeds():
     world = new_world()
     earlier(world, "A", "B")
     world.answers_reports = False
-    told = world.ends("one", "A")
-    assert told == ["report A: success (Verified=+2 submit): one SUCCESS"]
-    assert world.queues_text() == "gate: A, B (on A)"
-    assert world.ends("one", "B") == []
-    (report,) = world.outstanding(SendReport)
+    play(
+        world,
+        (
+            lambda: world.ends("one", "A"),
+            "report A: success (Verified=+2 submit): one SUCCESS",
+            "gate: A, B (on A)",
+        ),
+        (lambda: world.delivers(the_report(world), DeliveryOutcome.UNREACHABLE), "", "gate: A, B (on A)"),
+        (lambda: world.ends("one", "B"), "", "gate: A, B (on A)"),
+    )
+    waits = []
+    for _ in range(4):
+        before = world.at
+        play(
+            world,
+            (
+                lambda: world.waits_for("report"),
+                "report A: success (Verified=+2 submit): one SUCCESS",
+                "gate: A, B (on A)",
+            ),
+        )
+        waits.append(world.at - before)
+        play(world, (lambda: world.delivers(the_report(world), DeliveryOutcome.UNREACHABLE), "", "gate: A, B (on A)"))
+    assert waits == [2, 4, 8, 16]
     world.answers_reports = True
-    world._submit(report.report)
-    assert world.delivers(report) == ["report B: success (Verified=+2 submit): one SUCCESS"]
-    assert world.queues_text() == ""
+    play(
+        world,
+        (
+            lambda: world.waits_for("report"),
+            "report A: success (Verified=+2 submit): one SUCCESS; report B: success (Verified=+2 submit): one SUCCESS",
+            "",
+        ),
+    )
+    assert {world.details(name).status for name in "AB"} == {"MERGED"}
+
+
+def the_report(world) -> SendReport:
+    (report,) = world.outstanding(SendReport)
+    return report
 
 
 def test_w68_a_reload_of_the_same_layout_does_nothing():
@@ -478,14 +509,16 @@ def test_w68_a_reload_of_the_same_layout_does_nothing():
 
 def test_w75_a_stop_request_is_sent_once():
     world = new_world()
-    in_gate(world, "A")
-    world.create("B")
-    world.create("C", needs="B")
-    world.approved("B")
+    for name, needs in (("A", ""), ("B", ""), ("C", "B"), ("D", "")):
+        world.create(name, needs=needs)
+    for name in "ABD":
+        world.approved(name)
     world.begins("one", "C")
-    assert world.ends("one", "B", "FAILURE") == ["stop one of C"]
-    for _ in range(10):
-        assert world.comment("A", "nice") == []
+    world.ends("one", "B", "FAILURE")
+    queues = "gate: A, B (on A, failing), C (on B, failing), D (on A)"
+    play(world, *((lambda: world.comment("A", "nice"), "", queues) for _ in range(10)))
+    stopped = [each.uuid for each in world.all_effects if isinstance(each, CancelBuild)]
+    assert [each for each in stopped if each in world.started] == [world.requests["one", "C"]]
 
 
 def test_what_gerrit_refuses_without_having_said_so_before_is_told_to_the_author():

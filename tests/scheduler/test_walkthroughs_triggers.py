@@ -1,4 +1,4 @@
-"""Refs, timers and the service's own triggers: ``spec/walkthroughs.md``, section F, W49 to W51, W76 and W79."""
+"""Refs, timers and the service's own triggers: ``spec/walkthroughs.md``, sections F and G, W76 and W79."""
 
 from __future__ import annotations
 
@@ -70,6 +70,23 @@ def test_a_timer_that_fires_while_its_item_is_inside_starts_no_second_one():
     world.step(TimeCame(world.at, "0 2 * * *"))
     assert world.step(TimeCame(world.at, "0 2 * * *")) == []
     assert world.step(TimeCame(world.at, "0 3 * * *")) == []
+
+
+def test_w48_reload_adds_a_job():
+    more = layout_with(("projects:", "projects:\n  - {name: demo/new, check: [one, extra]}"))
+    world = new_world(layout=WITH_NEW)
+    world.create("A", "demo/new")
+    play(
+        world,
+        (lambda: world.uploaded("A"), "merge A→z1; launch one for [A] on z1", "check: A"),
+        (lambda: world.reload(more), "launch extra for [A] on z1", "check: A"),
+        (lambda: world.ends("one", "A"), "", "check: A"),
+        (
+            lambda: world.ends("extra", "A"),
+            "report A: success (Verified=+1): one SUCCESS, extra SUCCESS",
+            "",
+        ),
+    )
 
 
 def test_w49_reload_removes_the_project():
@@ -180,9 +197,18 @@ def test_w79_after_a_reload_a_child_is_still_pulled_in_behind_its_parent():
     world.create("A")
     world.create("B", on="A")
     world.uploaded("A")
-    world.reload(layout_of())
-    world.approved("A")
-    assert world.queues_text() == "check: A | gate: A, B (on A)"
+    play(
+        world,
+        (lambda: world.reload(layout_of()), "", "check: A"),
+        (
+            lambda: world.approved("A"),
+            (
+                "report A: start (Verified=+0); report B: start (Verified=+0); merge A→z2; merge A→z2 B→z3; "
+                "launch one for [A] on z2; launch one for [A B] on z3"
+            ),
+            "check: A | gate: A, B (on A)",
+        ),
+    )
 
 
 @pytest.mark.parametrize("event", ["parent-change-enqueued", "project-change-merged"])
