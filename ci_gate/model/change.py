@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 NO_REVISION = "0" * 40
 MOST_DIGITS = 18
+MERGED = "MERGED"
 
 
 def decimal_text(number: str | int) -> str:
@@ -212,7 +213,7 @@ class Change:
 
     @property
     def is_merged(self) -> bool:
-        return self.status == "MERGED"
+        return self.status == MERGED
 
     @classmethod
     def of(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ci_gate.model.build import SUCCESS
-from ci_gate.model.change import Change
-from ci_gate.scheduler import building, leaving, merging, needs, priorities, reporting, windows
+from ci_gate.model.change import Change, ChangeKey
+from ci_gate.scheduler import building, leaving, merging, needs, priorities, refreshing, reporting, windows
 from ci_gate.scheduler.effects import VerifySubmit
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.filters import PROJECT_MERGED
@@ -176,6 +176,9 @@ def verified(step: Step, answer: SubmitVerified) -> None:
         _did_not_merge(step, item, "it was merged by hand, and its branch has something else than what was tested")
         return
     step.decide(item.subject_key, item.pipeline.name, Code.SUBMITTED)
+    if isinstance(item.subject_key, ChangeKey):
+        for key in step.state.records.note_merged(item.subject_key):
+            refreshing.touch(step, key)
     if step.state.wants(PROJECT_MERGED):
         step.merged_projects.append((item.subject_key.connection, step.state.subject(item).project))
     leaving.take_out(step, item)

@@ -7,10 +7,10 @@ to any more.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ci_gate.model.change import Change, ChangeKey, Subject, SubjectKey
+from ci_gate.model.change import MERGED, Change, ChangeKey, Subject, SubjectKey
 from ci_gate.scheduler.footers import depends_on, host_of
 
 if TYPE_CHECKING:
@@ -64,6 +64,12 @@ class Records:
             self._relink(key, known.needs if known else (), record.needs)
             self._rename(key, _named_by(known), _named_by(record))
         return True
+
+    def note_merged(self, change: ChangeKey) -> list[ChangeKey]:
+        """Gerrit has merged it, so much is known without a query; the records in which that was news."""
+        records = [each for key in self.of_change(change.connection, change.number) if (each := self.change(key))]
+        merged = [replace(each, status=MERGED, is_open=False) for each in records]
+        return [each.key for each in merged if self.remember(each)]
 
     def use(self, record: Subject, item: Item) -> None:
         """The item is about this subject from now on."""

@@ -206,7 +206,7 @@ def _finish(step: Step, change: ChangeId, refresh: Refresh, gathering: Gathering
         if record.key in cycle and record.key in step.state.records.users:
             continue  # what is inside goes on with the relations that it had
         if step.state.records.remember(record):
-            _touch(step, record.key)
+            touch(step, record.key)
     for waiting in served:
         waiting.ready, waiting.details, waiting.cycle = True, details, cycle
 
@@ -216,7 +216,7 @@ def _needs(state: State, records: dict[ChangeKey, Change], key: ChangeKey) -> tu
     return record.needs if record else ()
 
 
-def _touch(step: Step, key: ChangeKey) -> None:
+def touch(step: Step, key: ChangeKey) -> None:
     """The items about a change and those that need it have to be looked at."""
     for item in step.state.records.users.get(key, ()):
         step.touch(item)

@@ -352,3 +352,22 @@ def test_who_waits_for_a_failing_need_goes_on_when_that_gets_a_new_chance():
             "gate: B, C (on B), D (on C)",
         ),
     )
+
+
+def test_a_series_merges_one_after_another_though_gerrit_has_not_told_of_the_first_yet():
+    world = new_world()
+    world.create("A")
+    world.create("B", on="A")
+    world.create("C", "demo/pair", needs="B")
+    world.approved("B")
+    play(
+        world,
+        (lambda: world.ends("one", "A"), "report A: success (Verified=+2 submit): one SUCCESS", "gate: B, C (on B)"),
+        (lambda: world.ends("one", "B"), "report B: success (Verified=+2 submit): one SUCCESS", "gate: C"),
+        (lambda: world.ends("one", "C"), "", "gate: C"),
+        (
+            lambda: world.ends("two", "C"),
+            "report C: success (Verified=+2 submit): one SUCCESS, two SUCCESS",
+            "",
+        ),
+    )
