@@ -12,7 +12,7 @@ demo: venv              ## the main job on a simulated Gerrit and Jenkins, in un
 	@$(BIN)/ci-gate demo
 
 test: venv check        ## everything: linters, types, floors, unit, protocol and end-to-end tests
-	@PYTHON="$(BIN)/python" scripts/system-packages gearmand
+	@PYTHON="$(BIN)/python" scripts/system-packages gearmand mariadbd postgres
 	@$(BIN)/pytest -n 2 --dist loadgroup
 
 check: venv             ## ruff, mypy --strict and the floors

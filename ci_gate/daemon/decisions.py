@@ -33,6 +33,7 @@ ACTIONS = frozenset(
         Code.WAITS_FOR_MUTEX,
         Code.REPORTED,
         Code.SILENT,
+        Code.NOT_REVIEWED,
     }
 )
 

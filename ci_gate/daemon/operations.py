@@ -13,6 +13,7 @@ from ci_gate.gerrit.stream import EventStream
 from ci_gate.model.operations import BuildStatistics, ConnectionHealth, ConnectionState, Operations, Trouble
 from ci_gate.scheduler.explain import Code, Decision
 from ci_gate.scheduler.scheduler import Scheduler
+from ci_gate.sql.results import ResultsDatabase
 
 MOST_TROUBLES = 20
 
@@ -28,6 +29,7 @@ class Observer:
         self._succeeded = self._failed = self._lost = 0
         self.streams: Mapping[str, EventStream] = {}
         self.launcher: GearmanLauncher | None = None
+        self.databases: Mapping[str, ResultsDatabase] = {}
 
     def trouble(self, owner: str, text: str) -> None:
         self._troubles.appendleft(Trouble(time.time(), owner, text))
@@ -62,6 +64,10 @@ class Observer:
             known = self.launcher.state
             state = ConnectionState.UP if known.connected else ConnectionState.CONNECTING
             yield ConnectionHealth(known.server, "Gearman", state, known.since, known.detail)
+        for name, database in self.databases.items():
+            yield ConnectionHealth(
+                name, "results database", database.state.state, database.state.since, database.state.detail
+            )
 
     def _builds(self) -> BuildStatistics:
         counts = self.launcher.state.counts if self.launcher else Counts()

@@ -26,7 +26,7 @@ from ci_gate.mail.smtp import send_mail
 from ci_gate.merger.interface import Merger
 from ci_gate.model.merge import MergeAnswer, MergeOutcome, MergeRequest, UpdateRequest
 from ci_gate.model.options import SchedulerSettings
-from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report, Review
+from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report, ResultRecord, Review
 from ci_gate.scheduler.effects import (
     AnswerCommand,
     CancelBuild,
@@ -50,12 +50,14 @@ from ci_gate.scheduler.inputs import (
     SubmitVerified,
     TimerFired,
 )
+from ci_gate.sql.results import ResultsDatabase
 from ci_gate.store.estimates import Estimates
 
 QUERY_DEADLINE_S = 40.0  # the adapter's own is 30 s: this one only catches what it forgot
 REVIEW_DEADLINE_S = 200.0  # up to three commands of 60 s
 MERGE_DEADLINE_S = 900.0
 MAIL_DEADLINE_S = 60.0
+RECORD_DEADLINE_S = 90.0  # drivers have limits of their own for each of their waits
 
 T = TypeVar("T")
 
@@ -72,6 +74,7 @@ class Outbox:
         *,
         gerrits: Mapping[str, CommandPool],
         smtps: Mapping[str, SmtpSettings],
+        databases: Mapping[str, ResultsDatabase],
         merger: Merger,
         launcher: GearmanLauncher,
         builds: Builds,
@@ -83,6 +86,7 @@ class Outbox:
         self._waits = waits
         self._gerrits = gerrits
         self._smtps = smtps
+        self._databases = databases
         self._merger = merger
         self._launcher = launcher
         self._builds = builds
@@ -189,6 +193,9 @@ class Outbox:
             case Mail():
                 async with self._waits.of("mail", f"SMTP {report.connection}", MAIL_DEADLINE_S):
                     return await send_mail(self._smtps[report.connection], report, deadline_s=MAIL_DEADLINE_S)
+            case ResultRecord():
+                async with self._waits.of("record of a report", f"database {report.connection}", RECORD_DEADLINE_S):
+                    return await self._databases[report.connection].write(report, first_tried_at=first_tried_at)
             case _:
                 assert_never(report)
 

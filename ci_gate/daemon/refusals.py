@@ -8,14 +8,14 @@ from pathlib import Path
 
 from ci_gate.config.settings import Settings
 from ci_gate.gerrit.connection import check_key
-from ci_gate.model.layout import Layout, Pipeline, SqlReporter
+from ci_gate.model.layout import Layout
 
 LATER = "this version of ci-gate cannot do that yet"
 
 
 def refusals(settings: Settings, layout: Layout) -> list[str]:
     """Everything at once, so that the operator need not start five times."""
-    return [*_connections(settings, layout), *_folders(settings), *_merger(settings), *not_yet(layout)]
+    return [*_connections(settings, layout), *_folders(settings), *_merger(settings)]
 
 
 def _connections(settings: Settings, layout: Layout) -> Iterator[str]:
@@ -51,16 +51,3 @@ def _merger(settings: Settings) -> Iterator[str]:
         yield f"zuul_url is missing; set it to where workers fetch merged refs: http://THIS-HOST:{port}/p"
     elif not settings.merger.embedded:
         yield f"[merger] embedded = false needs remote mergers: {LATER}; take the line out"
-
-
-def not_yet(layout: Layout) -> Iterator[str]:
-    """What a layout needs that this version cannot do."""
-    for pipeline in layout.pipelines:
-        for needed in _needs(pipeline):
-            yield f'pipeline "{pipeline.name}" needs {needed}: {LATER}'
-
-
-def _needs(pipeline: Pipeline) -> Iterator[str]:
-    actions = (pipeline.start, pipeline.success, pipeline.failure, pipeline.merge_failure, pipeline.disabled)
-    if any(isinstance(each, SqlReporter) for action in actions for each in action):
-        yield "the sql reporter"

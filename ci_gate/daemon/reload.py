@@ -21,7 +21,6 @@ from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.functions import FunctionOracle
 from ci_gate.daemon.logs import LogConfigError, set_up_logging
 from ci_gate.daemon.operations import Observer
-from ci_gate.daemon.refusals import not_yet
 from ci_gate.model.operations import CommandAnswer
 from ci_gate.scheduler.inputs import LayoutReplaced
 
@@ -63,9 +62,6 @@ class Reloader:
                 return self._refuse([str(each) for each in refused.problems if each.level is Level.ERROR])
             except LogConfigError as problem:
                 return self._refuse([str(problem)])
-            reasons = list(not_yet(loaded.layout))
-            if reasons:
-                return self._refuse(reasons)
             warnings = [each for each in loaded.problems if each.level is Level.WARNING]
             for each in warnings:
                 log.warning(each.text, at=each.location)

@@ -18,7 +18,7 @@ import structlog
 from aiohttp import web
 
 from ci_gate.config.layout import LoadedLayout
-from ci_gate.config.settings import Settings, SmtpSettings
+from ci_gate.config.settings import Settings, SmtpSettings, SqlSettings
 from ci_gate.daemon import draining
 from ci_gate.daemon.admin import AdminSocket, AdminSocketError, Request
 from ci_gate.daemon.builds import Builds
@@ -46,6 +46,7 @@ from ci_gate.model.operations import CommandAnswer
 from ci_gate.scheduler.identifiers import SEED_BYTES
 from ci_gate.scheduler.inputs import EventReceived, LayoutReplaced, TimeCame
 from ci_gate.scheduler.scheduler import Scheduler
+from ci_gate.sql.results import ResultsDatabase
 from ci_gate.store.estimates import FileEstimates
 from ci_gate.store.journal import Journal, NullJournal
 from ci_gate.web.app import make_app
@@ -124,6 +125,10 @@ class Service:
                 ]
                 running += [
                     tasks.create_task(stream.run(), name=f"stream {name}") for name, stream in self._streams().items()
+                ]
+                running += [
+                    tasks.create_task(each.look(), name=f"database {name}")
+                    for name, each in self.observer.databases.items()
                 ]
                 started()
                 notify("READY=1")
@@ -210,6 +215,11 @@ class Service:
         pools = {each.name: CommandPool(each) for each in settings.gerrits}
         for pool in pools.values():
             parts.push_async_callback(pool.close)
+        databases = {
+            name: ResultsDatabase(each) for name, each in settings.connections.items() if isinstance(each, SqlSettings)
+        }
+        for database in databases.values():
+            parts.callback(database.close)
         builds = Builds(self.inbox, estimates)
         launcher = GearmanLauncher(
             gearman,
@@ -218,11 +228,13 @@ class Service:
             state_dir=settings.state_dir,
         )
         self.observer.launcher = launcher
+        self.observer.databases = databases
         outbox = Outbox(
             self.inbox,
             self.waits,
             gerrits=pools,
             smtps={name: each for name, each in settings.connections.items() if isinstance(each, SmtpSettings)},
+            databases=databases,
             merger=merger,
             launcher=launcher,
             builds=builds,

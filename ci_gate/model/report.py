@@ -1,4 +1,4 @@
-"""Reports as they leave for the outside, and what became of them (``spec/gerrit-wire.md`` 6)."""
+"""Reports as they leave for the outside, and what became of them (gerrit-wire.md 6, outputs.md 3 and 4)."""
 
 from __future__ import annotations
 
@@ -35,11 +35,51 @@ class Mail:
     sender: str | None = None
 
 
-Report = Review | Mail
+@dataclass(frozen=True, slots=True)
+class BuildRecord:
+    """A build in a results database. ``result`` is as printed in the report; ``uuid`` None: never launched.
+
+    Times are seconds since the epoch, both None for a build that never started.
+    """
+
+    uuid: str | None
+    job: str
+    result: str
+    voting: bool
+    log_url: str
+    started_at: float | None = None
+    ended_at: float | None = None
+    node_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRecord:
+    """One report in a results database, with its builds.
+
+    ``message`` is the report's text without job lines; ``zuul_ref`` is the name of the build set's merged refs
+    (``Z…``). What the subject does not have is None: refs have no change number, timers not even a ref.
+    """
+
+    connection: str
+    pipeline: str
+    project: str
+    message: str
+    score: int = 0
+    zuul_ref: str | None = None
+    change: str | None = None
+    patchset: str | None = None
+    ref: str | None = None
+    builds: tuple[BuildRecord, ...] = ()
+
+
+Report = Review | Mail | ResultRecord
 
 
 class DeliveryOutcome(StrEnum):
-    """``UNREACHABLE`` is repeated for ever, ``TRANSIENT`` five times, ``REFUSED`` never (gerrit-wire.md 6.4)."""
+    """``UNREACHABLE`` is repeated for ever, ``TRANSIENT`` five times, ``REFUSED`` never (gerrit-wire.md 6.4).
+
+    Mail is repeated three times, whichever of the two it was.
+    """
 
     DELIVERED = "delivered"
     UNREACHABLE = "unreachable"

@@ -83,6 +83,7 @@ class Code(StrEnum):
     WAITS_FOR_TURN = "waits-for-turn"
     REPORTED = "reported"
     SILENT = "silent"
+    NOT_REVIEWED = "not-reviewed"
     REPORT_REPEATED = "report-repeated"
     REPORT_GIVEN_UP = "report-given-up"
     REMOVED = "removed"
@@ -155,6 +156,7 @@ TEXTS = {
     Code.WAITS_FOR_TURN: "job {job} waits for its turn among those of its function",
     Code.REPORTED: "reported: {result}",
     Code.SILENT: "ended with {result}; the pipeline has no reporters for that",
+    Code.NOT_REVIEWED: "no review is sent to Gerrit: only changes have some",
     Code.REPORT_REPEATED: "the report will be tried again in {seconds} s: {reason}",
     Code.REPORT_GIVEN_UP: "the report could not be delivered: {reason}",
     Code.REMOVED: "left: the new layout has no place for it here",

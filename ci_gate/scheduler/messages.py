@@ -1,4 +1,4 @@
-"""The texts of reports (outputs.md 2). All wording that people see in Gerrit and mail is here."""
+"""The texts of reports (outputs.md 2). All wording that people see in Gerrit, mail and database is here."""
 
 from __future__ import annotations
 
@@ -80,15 +80,17 @@ def job_line(view: JobView, options: SchedulerSettings) -> str:
     if build is None or build.result is None:
         raise ValueError(f"job {job.name} has no result to report")
     name = f"{job.name} " if options.job_name_in_report else ""
-    result = build.result
-    if result == "SUCCESS" and job.success_message:
-        result = job.success_message
-    elif result == "FAILURE" and job.failure_message:
-        result = job.failure_message
     took = ""
     if options.report_times and build.started_at is not None and build.ended_at is not None:
         took = f" in {duration(build.ended_at - build.started_at)}"
-    return f"- {name}{view.report_url} : {result}{took}{'' if job.voting else ' (non-voting)'}\n"
+    return f"- {name}{view.report_url} : {printed_result(view)}{took}{'' if job.voting else ' (non-voting)'}\n"
+
+
+def printed_result(view: JobView) -> str:
+    """The job's own words for SUCCESS and FAILURE where it has some; any other result as it is."""
+    result = view.build.result if view.build else None
+    own = {"SUCCESS": view.job.success_message, "FAILURE": view.job.failure_message}
+    return own.get(result or "") or result or ""
 
 
 def duration(seconds: float) -> str:

@@ -11,8 +11,9 @@ from ci_gate.model.report import Report
 from ci_gate.scheduler.state import Item
 
 MOST_GIVEN_UP = 100
+MOST_RECORDS_WAITING = 5000  # for one database that is away
 
-Lane = tuple[str, str]  # a connection, and the change (or the mail) whose reports leave in order
+Lane = tuple[str, str]  # a connection, and what of it leaves in order: a change's reports, a mail, all records
 
 
 @dataclass(slots=True, eq=False)

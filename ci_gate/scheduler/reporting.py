@@ -2,24 +2,26 @@
 
 Reports on one change leave in order, one at a time, so that a start report that had to be repeated never overwrites
 the vote that follows it. Reporters are isolated: each is retried on its own. An item stays until Gerrit has its
-report; mails are tried in the background (outputs.md 3).
+report; mails and records for databases are sent in the background (outputs.md 3 and 4).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import assert_never
 
 from ci_gate.model.change import Change, ChangeKey, Subject, normal_label
-from ci_gate.model.layout import GerritReporter, Reporter, SmtpReporter
-from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report, Review
+from ci_gate.model.layout import GerritReporter, Reporter, SmtpReporter, SqlReporter
+from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report, ResultRecord, Review
 from ci_gate.scheduler import messages, rerun
 from ci_gate.scheduler.backoff import backoff
 from ci_gate.scheduler.effects import SendReport, SetTimer
 from ci_gate.scheduler.explain import Code
-from ci_gate.scheduler.outbound import Lane, Outgoing
+from ci_gate.scheduler.outbound import MOST_RECORDS_WAITING, Lane, Outgoing
 from ci_gate.scheduler.patterns import PatternError, change_fields, expand
+from ci_gate.scheduler.recording import result_record
 from ci_gate.scheduler.state import Item, PipelineState
 from ci_gate.scheduler.step import Step
 from ci_gate.scheduler.views import item_view
@@ -40,14 +42,13 @@ def report_start(step: Step, item: Item) -> None:
 
 def report_end(step: Step, item: Item, *, succeeded: bool) -> None:
     """Choose the reporters of the final report and send it (scheduler.md 11.1). The item waits for its arrival."""
-    result, text, reporters, votes = _choose(step, item, succeeded=succeeded)
-    _report(step, item, result, text, reporters, votes=votes)
+    _report(step, item, _choose(step, item, succeeded=succeeded))
 
 
 def report_need_failed(step: Step, item: Item) -> None:
     """Something that it needs can no longer be provided: a failure with a text of its own (layout.md 5.7)."""
     pipeline = item.pipeline.pipeline
-    _report(step, item, "FAILURE", messages.need_failed_text(pipeline), pipeline.failure, votes=True)
+    _report(step, item, _Final("FAILURE", messages.need_failed_text(pipeline), pipeline.failure))
 
 
 def report_not_submitted(step: Step, item: Item, reason: str) -> None:
@@ -76,32 +77,46 @@ def report_cycle(step: Step, change: Change, cycle: Sequence[ChangeKey]) -> None
     _put_in_lane(step, Outgoing(number, lane, review, key, None, None, is_start=False, created_at=step.at))
 
 
-def _report(step: Step, item: Item, result: str, text: str, reporters: Sequence[Reporter], *, votes: bool) -> None:
-    pipeline = item.pipeline
+@dataclass(frozen=True, slots=True)
+class _Final:
+    """What a final report is to be. ``summary`` is the text without job lines, where that is another."""
+
+    result: str
+    text: str
+    reporters: Sequence[Reporter]
+    summary: str | None = None
+    votes: bool = True
+
+
+def _report(step: Step, item: Item, final: _Final) -> None:
+    pipeline, reporters = item.pipeline, final.reporters
     item.reporting = True
-    item.build_set.result = result
+    item.build_set.result = final.result
+    item.view = None
     rerun.remember(step, item)
     if pipeline.disabled:
         reporters = pipeline.pipeline.disabled
     item.build_set.reported_to_gerrit = any(isinstance(each, GerritReporter) for each in reporters)
     code = Code.REPORTED if reporters else Code.SILENT
-    step.decide(item.subject_key, pipeline.name, code, result=result)
-    _send_all(step, item, reporters, text, votes=votes)
-    _count(step, pipeline, result)
+    step.decide(item.subject_key, pipeline.name, code, result=final.result)
+    _send_all(step, item, reporters, final.text, summary=final.summary, votes=final.votes)
+    _count(step, pipeline, final.result)
 
 
-def _choose(step: Step, item: Item, *, succeeded: bool) -> tuple[str, str, Sequence[Reporter], bool]:
+def _choose(step: Step, item: Item, *, succeeded: bool) -> _Final:
     pipeline, options, build_set = item.pipeline.pipeline, step.state.options, item.build_set
-    view = item_view(step.state, item)
+    jobs = item_view(step.state, item).jobs
     if succeeded:
-        return "SUCCESS", messages.success_text(pipeline, view.jobs, options), pipeline.success, True
+        text, summary = (messages.success_text(pipeline, shown, options) for shown in (jobs, ()))
+        return _Final("SUCCESS", text, pipeline.success, summary)
+    unmerged = pipeline.merge_failure or pipeline.failure
     if build_set.in_conflict:
-        text = messages.merge_failure_text(pipeline)
-        return "MERGER_FAILURE", text, pipeline.merge_failure or pipeline.failure, True
+        return _Final("MERGER_FAILURE", messages.merge_failure_text(pipeline), unmerged)
     if build_set.not_mergeable and build_set.answer is not None:
         text = messages.technical_failure_text(pipeline, build_set.answer)
-        return "ERROR", text, pipeline.merge_failure or pipeline.failure, False
-    return "FAILURE", messages.failure_text(pipeline, view.jobs, options), pipeline.failure, True
+        return _Final("ERROR", text, unmerged, votes=False)
+    text, summary = (messages.failure_text(pipeline, shown, options) for shown in (jobs, ()))
+    return _Final("FAILURE", text, pipeline.failure, summary)
 
 
 def _count(step: Step, pipeline: PipelineState, result: str) -> None:
@@ -117,17 +132,28 @@ def _count(step: Step, pipeline: PipelineState, result: str) -> None:
 
 
 def _send_all(
-    step: Step, item: Item, reporters: Sequence[Reporter], text: str, *, votes: bool = True, is_start: bool = False
+    step: Step,
+    item: Item,
+    reporters: Sequence[Reporter],
+    text: str,
+    *,
+    summary: str | None = None,
+    votes: bool = True,
+    is_start: bool = False,
 ) -> None:
     """Gerrit first: people wait for it."""
-    subject = step.state.subject(item)
     for reporter in sorted(reporters, key=lambda each: not isinstance(each, GerritReporter)):
-        report = _compose(reporter, subject, text, votes=votes)
+        if isinstance(reporter, SqlReporter):
+            report: Report | None = result_record(reporter, item_view(step.state, item), summary or text)
+        else:
+            report = _compose(reporter, step.state.subject(item), text, votes=votes)
         if report is not None:
             _enqueue(step, item, report, is_start=is_start)
+        else:
+            step.decide(item.subject_key, item.pipeline.name, Code.NOT_REVIEWED)
 
 
-def _compose(reporter: Reporter, subject: Subject, text: str, *, votes: bool) -> Report | None:
+def _compose(reporter: GerritReporter | SmtpReporter, subject: Subject, text: str, *, votes: bool) -> Report | None:
     """None where this reporter has nothing to say: Gerrit about what is not a change."""
     match reporter:
         case GerritReporter() if isinstance(subject, Change):
@@ -141,11 +167,13 @@ def _compose(reporter: Reporter, subject: Subject, text: str, *, votes: bool) ->
                 flags=reporter.flags if votes else (),
                 options=reporter.options,
             )
+        case GerritReporter():
+            return None
         case SmtpReporter():
             subject_line = _mail_subject(reporter.subject, subject)
             return Mail(reporter.connection, subject_line, text, to=reporter.to, sender=reporter.sender)
         case _:
-            return None
+            assert_never(reporter)
 
 
 def _labels(reporter: GerritReporter, change: Change) -> tuple[tuple[str, int], ...]:
@@ -163,11 +191,14 @@ def _mail_subject(pattern: str | None, subject: Subject) -> str:
 
 
 def _enqueue(step: Step, item: Item, report: Report, *, is_start: bool) -> None:
-    lane = (report.connection, report.number if isinstance(report, Review) else f"mail {item.number}")
-    number = step.outbound.created + 1
+    number, lane = step.outbound.created + 1, _lane(report, item)
+    outgoing = Outgoing(number, lane, report, item.subject_key, item.pipeline.name, item, is_start, step.at)
+    if isinstance(report, ResultRecord) and len(step.outbound.lanes.get(lane, ())) >= MOST_RECORDS_WAITING:
+        outgoing.last_answer = f"{MOST_RECORDS_WAITING} records wait for this database already"
+        _give_up(step, outgoing)
+        return
     if not is_start and isinstance(report, Review):
         item.open_reports.add(number)
-    outgoing = Outgoing(number, lane, report, item.subject_key, item.pipeline.name, item, is_start, step.at)
     _put_in_lane(step, outgoing)
 
 
@@ -177,6 +208,18 @@ def _put_in_lane(step: Step, outgoing: Outgoing) -> None:
     outbound.by_number[outgoing.number] = outgoing
     outbound.lanes.setdefault(outgoing.lane, deque()).append(outgoing)
     _send_next(step, outgoing.lane)
+
+
+def _lane(report: Report, item: Item) -> Lane:
+    match report:
+        case Review():
+            return report.connection, report.number
+        case Mail():
+            return report.connection, f"mail {item.number}"
+        case ResultRecord():
+            return report.connection, ""
+        case _:
+            assert_never(report)
 
 
 def _send_next(step: Step, lane: Lane) -> None:
@@ -214,10 +257,14 @@ def report_answered(step: Step, number: int, delivery: Delivery) -> Item | None:
     if delivery.outcome is not DeliveryOutcome.DELIVERED:
         if outgoing.item is not None and not outgoing.is_start and isinstance(outgoing.report, Review):
             outgoing.item.undelivered = delivery.text or "Gerrit did not take the report"
-        step.outbound.given_up.append(outgoing.picture())
-        _decide(step, outgoing, Code.REPORT_GIVEN_UP, reason=delivery.text)
+        _give_up(step, outgoing)
     _drop(step, outgoing)
     return outgoing.item
+
+
+def _give_up(step: Step, outgoing: Outgoing) -> None:
+    step.outbound.given_up.append(outgoing.picture())
+    _decide(step, outgoing, Code.REPORT_GIVEN_UP, reason=outgoing.last_answer)
 
 
 def _worth_repeating(outgoing: Outgoing, outcome: DeliveryOutcome) -> bool:

@@ -26,7 +26,7 @@ from ci_gate.model.layout import (
 )
 from ci_gate.model.merge import BaseCommit, MergeAnswer, MergeOutcome
 from ci_gate.model.options import SchedulerSettings
-from ci_gate.model.report import Delivery, DeliveryOutcome, Review
+from ci_gate.model.report import Delivery, DeliveryOutcome, ResultRecord, Review
 from ci_gate.model.search import Search, SearchKind
 from ci_gate.scheduler.effects import (
     CancelBuild,
@@ -391,12 +391,14 @@ class World:
         self.requests[request.job, str(subject)] = request.uuid
         self._refs_of[request.uuid] = f"{request.job} of {subject}"
         if not names:
-            return f"launch {request.job} for ref {request.parameters['ZUUL_REF']}"
+            return f"launch {request.job} for ref {request.parameters.get('ZUUL_REF')}"
         ref = self._ref(str(request.parameters["ZUUL_REF"]).rpartition("/")[2])
         return f"launch {request.job} for [{' '.join(names)}] on {ref}"
 
     def _tell_report(self, effect: SendReport) -> str:
         report = effect.report
+        if isinstance(report, ResultRecord):
+            return f"record of {report.project}: {report.message}"
         if not isinstance(report, Review):
             return f"mail to {report.to}: {report.subject}"
         labels = " ".join(f"{label}={value:+}" for label, value in report.labels)

@@ -1,0 +1,1 @@
+"""Results databases of the sql reporter, as Zuul 2 left them or new (outputs.md 4): value → rows."""
