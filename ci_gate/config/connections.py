@@ -16,6 +16,11 @@ OLD_FORM = ("gerrit", "smtp")
 BUILT_IN = ("timer", "zuul")
 SAFE_FOR_PASSWORDS = re.compile(r"https://|http://(localhost|127\.[0-9.]+|\[::1\])([:/]|$)", re.IGNORECASE)
 SHORTEST_STREAM_TIMEOUT_S = 120
+DATABASE = re.compile(
+    r"\w[\w+]*://(?:[^:/]*(?::[^@]*)?@)?"  # driver, user and password
+    r"(?:\[[^/?]+\]|[^/:?]*)(?::\d*)?(?:[/?]|$)"  # host and port
+)
+DATABASE_EXAMPLE = "mysql+pymysql://USER:PASSWORD@HOST/DATABASE"
 
 
 def read_connections(ini: Ini, reader: Reader, state_dir: Path) -> dict[str, Connection]:
@@ -74,7 +79,16 @@ def _read(reader: Reader, section: Section, name: str, driver: str, state_dir: P
             default_from=reader.text(section.name, "default_from") or "zuul",
             default_to=reader.text(section.name, "default_to") or "zuul",
         )
-    return SqlSettings(name, dburi=_required(reader, section, "dburi", "set it to the address of the database"))
+    return _sql(reader, section, name)
+
+
+def _sql(reader: Reader, section: Section, name: str) -> SqlSettings:
+    """The address is not shown: it may hold a password."""
+    dburi = _required(reader, section, "dburi", f"set it to the database's address, such as {DATABASE_EXAMPLE}")
+    if dburi and not DATABASE.match(dburi):
+        said = f"[{section.name}] dburi: not an address as SQLAlchemy writes it, such as {DATABASE_EXAMPLE}"
+        reader.error(reader.line(section.name, "dburi"), said)
+    return SqlSettings(name, dburi)
 
 
 def _gerrit(reader: Reader, section: Section, name: str, state_dir: Path) -> GerritSettings:

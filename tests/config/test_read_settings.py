@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from sqlalchemy import make_url
 
 from ci_gate.config import settings_schema as schema
 from ci_gate.config.problems import Level, RefusedError
@@ -216,12 +217,33 @@ def test_without_any_gerrit_there_is_nothing_to_do(read):
         ("[connection ]\ndriver=smtp\n", "a connection needs a name"),
         ("[connection timer]\ndriver=smtp\n", "timer is the name of a built-in trigger"),
         ("[connection x]\ndriver=sql\n", "dburi is missing"),
+        ("[connection x]\ndriver=sql\ndburi=results.db\n", "dburi: not an address as SQLAlchemy writes it, such as "),
+        ("[connection x]\ndriver=sql\ndburi=mysql://u:p@h:x/d\n", "dburi: not an address as SQLAlchemy writes it"),
         ("[connection x]\ndriver=gerrit\nuser=u\n", "server is missing"),
     ],
 )
 def test_a_connection_that_cannot_be_is_an_error(read, section, problem):
     (error,) = errors(read, SMALL + section)
     assert problem in error
+
+
+@pytest.mark.parametrize(
+    "dburi",
+    [
+        "sqlite:///results.db",
+        "sqlite:////var/lib/results.db",
+        "sqlite://",
+        "postgresql://h",
+        "postgresql:///d?host=/var/run/postgresql",
+        "postgresql+psycopg2://u:p@[::1]:5432/d",
+        "mysql+pymysql://u:p/:#x@h:3306/d?charset=utf8",
+    ],
+)
+def test_a_database_is_addressed_as_sqlalchemy_does(read, dburi):
+    settings, problems = read(f"{SMALL}[connection x]\ndriver=sql\ndburi={dburi}\n")
+    assert settings.connections["x"] == SqlSettings("x", dburi)
+    assert not problems
+    make_url(dburi)
 
 
 def test_names_of_connections_lose_their_quotes_and_keep_their_blanks(read):
@@ -277,6 +299,7 @@ def test_a_repository_of_its_own_gearman_server_needs_no_address(read):
 def test_secrets_are_in_no_text(read):
     text = SMALL.replace("[gerrit]", "[gerrit]\npassword=hunter2\nport=x")
     text += "[connection r]\ndriver=sql\ndburi=mysql://u:hunter2@h/d\n[swift]\nkey=hunter2\n"
+    assert "hunter2" not in "".join(errors(read, text.replace("@h/d", "@h:port/d")))
     assert "hunter2" not in "".join(errors(read, text))
     settings, problems = read(text.replace("port=x\n", ""))
     assert "hunter2" not in repr(settings) + repr(problems)
