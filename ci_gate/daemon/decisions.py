@@ -17,6 +17,7 @@ PROBLEMS = frozenset(
         Code.REPORT_REPEATED,
         Code.REPORT_GIVEN_UP,
         Code.PIPELINE_DISABLED,
+        Code.PATTERN_FAILED,
     }
 )
 ACTIONS = frozenset(

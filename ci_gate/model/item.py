@@ -37,11 +37,15 @@ class BuildView:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job that applies to an item, with its build if there is one. ``report_url`` is what reports link to."""
+    """A job that applies to an item, with its build if there is one.
+
+    ``report_url`` is what reports link to; ``pattern_problem`` is why its pattern could not be used, or empty.
+    """
 
     job: Job
     build: BuildView | None = None
     report_url: str | None = None
+    pattern_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

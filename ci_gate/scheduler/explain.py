@@ -84,6 +84,7 @@ class Code(StrEnum):
     REPORTED = "reported"
     SILENT = "silent"
     NOT_REVIEWED = "not-reviewed"
+    PATTERN_FAILED = "pattern-failed"
     REPORT_REPEATED = "report-repeated"
     REPORT_GIVEN_UP = "report-given-up"
     REMOVED = "removed"
@@ -157,6 +158,7 @@ TEXTS = {
     Code.REPORTED: "reported: {result}",
     Code.SILENT: "ended with {result}; the pipeline has no reporters for that",
     Code.NOT_REVIEWED: "no review is sent to Gerrit: only changes have some",
+    Code.PATTERN_FAILED: "the link to job {job} could not be made by its pattern: {reason}",
     Code.REPORT_REPEATED: "the report will be tried again in {seconds} s: {reason}",
     Code.REPORT_GIVEN_UP: "the report could not be delivered: {reason}",
     Code.REMOVED: "left: the new layout has no place for it here",

@@ -137,8 +137,12 @@ def build_fields(build: BuildView) -> Fields:
     )
 
 
-def report_url(pattern: str | None, subject: Subject, pipeline: str, job: str, build: BuildView) -> str:
-    """Where a report links to: the pattern; if there is none or it fails, the worker's URL; else the job's name."""
+def report_url(pattern: str | None, subject: Subject, pipeline: str, job: str, build: BuildView) -> tuple[str, str]:
+    """Where a report links to: the pattern; if there is none or it fails, the worker's URL; else the job's name.
+
+    And why the pattern failed, or nothing.
+    """
+    problem = ""
     if pattern:
         try:
             text = expand(
@@ -148,8 +152,8 @@ def report_url(pattern: str | None, subject: Subject, pipeline: str, job: str, b
                 job=Fields(job, name=job),
                 build=build_fields(build),
             )
-        except PatternError:
-            text = ""
+        except PatternError as failure:
+            text, problem = "", str(failure)
         if text:
-            return text
-    return build.url or job
+            return text, ""
+    return build.url or job, problem

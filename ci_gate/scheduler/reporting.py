@@ -48,6 +48,7 @@ def report_end(step: Step, item: Item, *, succeeded: bool) -> None:
 def report_need_failed(step: Step, item: Item) -> None:
     """Something that it needs can no longer be provided: a failure with a text of its own (layout.md 5.7)."""
     pipeline = item.pipeline.pipeline
+    item.view = None  # its jobs are skipped since it was drawn
     _report(step, item, _Final("FAILURE", messages.need_failed_text(pipeline), pipeline.failure))
 
 
@@ -92,15 +93,23 @@ def _report(step: Step, item: Item, final: _Final) -> None:
     pipeline, reporters = item.pipeline, final.reporters
     item.reporting = True
     item.build_set.result = final.result
-    item.view = None
     rerun.remember(step, item)
     if pipeline.disabled:
         reporters = pipeline.pipeline.disabled
     item.build_set.reported_to_gerrit = any(isinstance(each, GerritReporter) for each in reporters)
     code = Code.REPORTED if reporters else Code.SILENT
     step.decide(item.subject_key, pipeline.name, code, result=final.result)
+    _note_broken_patterns(step, item)
     _send_all(step, item, reporters, final.text, summary=final.summary, votes=final.votes)
     _count(step, pipeline, final.result)
+
+
+def _note_broken_patterns(step: Step, item: Item) -> None:
+    """Of builds that ran: what others lack is no fault of the pattern."""
+    for each in item_view(step.state, item).jobs:
+        if each.pattern_problem and each.build is not None and each.build.started_at is not None:
+            name, reason = each.job.name, each.pattern_problem
+            step.decide(item.subject_key, item.pipeline.name, Code.PATTERN_FAILED, job=name, reason=reason)
 
 
 def _choose(step: Step, item: Item, *, succeeded: bool) -> _Final:

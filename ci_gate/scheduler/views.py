@@ -57,8 +57,9 @@ def job_view(state: State, item: Item, job: Job) -> JobView:
         return JobView(job)
     drawn = build_view(build)
     pattern = {"SUCCESS": job.success_pattern, "FAILURE": job.failure_pattern}.get(build.result or "")
-    url = report_url(pattern or state.options.url_pattern, state.subject(item), item.pipeline.name, job.name, drawn)
-    return JobView(job, drawn, url)
+    pattern = pattern or state.options.url_pattern
+    url, problem = report_url(pattern, state.subject(item), item.pipeline.name, job.name, drawn)
+    return JobView(job, drawn, url, problem)
 
 
 def build_view(build: Build) -> BuildView:
