@@ -9,13 +9,14 @@ from pathlib import Path
 from ci_gate.config.settings import Settings
 from ci_gate.gerrit.connection import check_key
 from ci_gate.model.layout import Layout
+from ci_gate.statsd import StatsdPortError, port_of
 
 LATER = "this version of ci-gate cannot do that yet"
 
 
 def refusals(settings: Settings, layout: Layout) -> list[str]:
     """Everything at once, so that the operator need not start five times."""
-    return [*_connections(settings, layout), *_folders(settings), *_merger(settings)]
+    return [*_connections(settings, layout), *_folders(settings), *_merger(settings), *_metrics()]
 
 
 def _connections(settings: Settings, layout: Layout) -> Iterator[str]:
@@ -51,3 +52,11 @@ def _merger(settings: Settings) -> Iterator[str]:
         yield f"zuul_url is missing; set it to where workers fetch merged refs: http://THIS-HOST:{port}/p"
     elif not settings.merger.embedded:
         yield f"[merger] embedded = false needs remote mergers: {LATER}; take the line out"
+
+
+def _metrics() -> Iterator[str]:
+    if os.environ.get("STATSD_HOST"):
+        try:
+            port_of(os.environ)
+        except StatsdPortError as problem:
+            yield str(problem)

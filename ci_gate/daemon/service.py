@@ -26,6 +26,7 @@ from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.decisions import log_decisions
 from ci_gate.daemon.functions import FunctionOracle
 from ci_gate.daemon.inbox import Inbox
+from ci_gate.daemon.metrics import Metrics
 from ci_gate.daemon.notify import notify
 from ci_gate.daemon.operations import Observer
 from ci_gate.daemon.outbox import Outbox
@@ -47,6 +48,7 @@ from ci_gate.scheduler.identifiers import SEED_BYTES
 from ci_gate.scheduler.inputs import EventReceived, LayoutReplaced, TimeCame
 from ci_gate.scheduler.scheduler import Scheduler
 from ci_gate.sql.results import ResultsDatabase
+from ci_gate.statsd import StatsdLines
 from ci_gate.store.estimates import FileEstimates
 from ci_gate.store.journal import Journal, NullJournal
 from ci_gate.web.app import make_app
@@ -86,6 +88,8 @@ class Service:
             event_delays={each.name: each.event_delay_s for each in settings.gerrits},
         )
         self.observer = Observer(self.scheduler, self.waits, started_at=self.inbox.now())
+        lines = StatsdLines.from_environment(os.environ)
+        self._metrics = Metrics(lines) if lines else None
         self._timers = Timers(self.inbox)
         self._timers.use(loaded.layout)
         self._commands = CommandDesk(self.inbox)
@@ -142,6 +146,8 @@ class Service:
     async def _decide(self, outbox: Outbox) -> None:
         """The one place where inputs become effects: decide, record, then release."""
         turn_ends = time.monotonic() + LONGEST_TURN_S
+        if self._metrics is not None:
+            self._metrics.loaded(self.scheduler.view().pipelines)
         while True:
             message = await self.inbox.take()
             try:
@@ -156,6 +162,10 @@ class Service:
             await self.journal.commit(message, effects)
             log_decisions(self.scheduler.last_decisions)
             self.observer.observe(self.scheduler.last_decisions)
+            if self._metrics is not None:
+                self._metrics.count(self.scheduler.last_measures)
+                if isinstance(message, LayoutReplaced):
+                    self._metrics.loaded(self.scheduler.view().pipelines)
             outbox.release(effects)
             if self._draining:
                 self._stop_if_drained()

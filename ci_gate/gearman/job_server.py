@@ -27,9 +27,9 @@ import gear
 from gear import constants
 
 from ci_gate import __version__
-from ci_gate.gearman.statsd import StatsdLines
 from ci_gate.gearman.waiting import ServerJob, WaitingJobs
 from ci_gate.gearman.wire import CAN_DO_MANY, GET_STATUS_UNIQUE, PRODUCT, STATUS_RES_UNIQUE
+from ci_gate.statsd import StatsdLines
 
 BACKLOG = 1024
 MAX_UNREAD_PACKETS = 10_000  # queued for one connection before it counts as not reading

@@ -18,7 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ci_gate.gearman.job_server import JobServer
-from ci_gate.gearman.statsd import StatsdLines
+from ci_gate.statsd import StatsdLines, StatsdPortError
+
+METRICS = "zuul.geard"
 
 
 class LogConfigError(Exception):
@@ -39,13 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     where = f"{options.listen_address or 'all addresses'}, port {options.port}"
     try:
         _set_up_logging(options.log_config)
-        statsd = StatsdLines.from_environment(os.environ)
+        statsd = StatsdLines.from_environment(os.environ, METRICS)
         _allow_many_connections()
         server = JobServer(options.listen_address, options.port, statsd)
-    except LogConfigError as error:
+    except (LogConfigError, StatsdPortError) as error:
         return _refuse(str(error))
-    except ValueError as error:
-        return _refuse(f"STATSD_PORT: {error}")
     except OSError as error:
         return _refuse(f"the Gearman server cannot listen on {where}: {error.strerror or error}")
     print(f"listening {server.port}", flush=True)  # noqa: T201 - the parent reads it

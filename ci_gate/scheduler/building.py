@@ -5,6 +5,7 @@ from __future__ import annotations
 from ci_gate.model.build import SUCCESS, BuildEnd, BuildRequest, BuildUpdate
 from ci_gate.model.change import Change
 from ci_gate.model.layout import Job
+from ci_gate.model.measures import BuildFinished
 from ci_gate.scheduler import mutexes
 from ci_gate.scheduler.effects import CancelBuild, LaunchBuild, RecordRunTime
 from ci_gate.scheduler.explain import Code
@@ -19,6 +20,7 @@ SKIPPED = "SKIPPED"
 EXCEPTION = "EXCEPTION"
 RETRY_LIMIT = "RETRY_LIMIT"
 CANCELED = "CANCELED"
+NOT_REGISTERED = "NOT_REGISTERED"
 
 
 # --- launching -------------------------------------------------------------------------------------------------
@@ -165,7 +167,17 @@ def build_ended(step: Step, end: BuildEnd) -> None:
             step.emit(RecordRunTime(build.job, run_time, build.succeeded))
     else:
         _forget_lost(step, item, build, end)
+    if end.result != NOT_REGISTERED:
+        step.count(_finished(step, item, build, end.result))
     step.touch(item)
+
+
+def _finished(step: Step, item: Item, build: Build, result: str | None) -> BuildFinished:
+    labels = tuple(each for each in build.node_labels if each != build.node_name)
+    if build.started_at is None:
+        return BuildFinished(item.pipeline.name, build.job, result or None, labels=labels)
+    waited = build.started_at - (build.launched_at or build.started_at)
+    return BuildFinished(item.pipeline.name, build.job, result or None, waited, step.at - build.started_at, labels)
 
 
 def _forget_lost(step: Step, item: Item, build: Build, end: BuildEnd) -> None:

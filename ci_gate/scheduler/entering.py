@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from ci_gate.model.change import Change, Subject, SubjectKey
 from ci_gate.model.event import Event
+from ci_gate.model.measures import ItemEntered
 from ci_gate.scheduler import needs, reporting, supercedent, windows
 from ci_gate.scheduler.explain import Code, Verdict, failed
 from ci_gate.scheduler.filters import PARENT_ENQUEUED, check_requirements
@@ -164,6 +165,7 @@ def _append(step: Step, entry: Entry, queue: ChangeQueue) -> Item:
     ahead = str(item.item_ahead.subject_key) if item.item_ahead else None
     code = Code.ENTERED if entry.live else Code.ENTERED_DEAD
     step.decide(entry.key, pipeline.name, code, **({"behind": ahead} if ahead else {"behind": "nothing"}))
+    step.count(ItemEntered(pipeline.name))
     step.touch(item)
     return item
 

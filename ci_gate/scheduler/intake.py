@@ -11,6 +11,7 @@ from collections import deque
 from ci_gate.model.change import Change, ChangeDetails, ChangeKey, RefKey, RefUpdate, Subject
 from ci_gate.model.commands import Enqueue
 from ci_gate.model.event import Event
+from ci_gate.model.measures import EventTaken
 from ci_gate.model.search import Search, SearchKind
 from ci_gate.scheduler import entering, leaving, refreshing, reporting
 from ci_gate.scheduler.effects import SearchChanges, SetTimer
@@ -30,6 +31,8 @@ RETRY_S = 10.0  # after a search that failed
 
 def receive(step: Step, intake: Intake, event: Event, *, command: tuple[int, Enqueue] | None = None) -> None:
     """An event has arrived, or a command that needs a fresh record. What nobody can want is dropped at once."""
+    if command is None:
+        step.count(EventTaken(event.type))
     if not _may_matter(step.state, event):
         step.decide(_name(event), None, Code.UNKNOWN_PROJECT, project=event.project)
         return
@@ -187,6 +190,7 @@ def dispatch_internal(step: Step, event: Event) -> None:
     """An event of the service itself: its change's record is known (scheduler.md 15)."""
     record = step.state.records.change(ChangeKey(event.connection, event.number or "", event.patchset or ""))
     if record is not None:
+        step.count(EventTaken(event.type))
         _offer(step, event, record)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ci_gate.model.change import Change
 from ci_gate.model.event import Event
+from ci_gate.model.measures import ItemLeft
 from ci_gate.scheduler import building, priorities, reporting, windows
 from ci_gate.scheduler.explain import Code, Verdict
 from ci_gate.scheduler.state import ChangeQueue, Item, PipelineState
@@ -113,5 +114,7 @@ def leave_if_delivered(step: Step, item: Item) -> None:
     if item.inside or item.open_reports or item not in queue.departing:
         return
     del queue.departing[item]
+    project = step.state.subject(item).project
+    step.count(ItemLeft(item.pipeline.name, project, step.at - item.enqueued_at))
     step.state.records.release(item.subject_key, item)
     item.pipeline.drop_if_empty(queue)

@@ -13,6 +13,7 @@ from ci_gate.model.change import whole_number
 from ci_gate.model.event import Event
 from ci_gate.model.item import PipelineView, StatusView
 from ci_gate.model.layout import Layout
+from ci_gate.model.measures import Measure
 from ci_gate.model.operations import UndeliveredReport
 from ci_gate.model.options import SchedulerSettings
 from ci_gate.scheduler import (
@@ -83,6 +84,7 @@ class Scheduler:
         self._oracle = oracle
         self.decisions = Decisions()
         self.last_decisions: tuple[Decision, ...] = ()
+        self.last_measures: tuple[Measure, ...] = ()
 
     @classmethod
     def restore(
@@ -121,6 +123,7 @@ class Scheduler:
         if self._state.records.wants_sweep:
             self._state.records.sweep(self._intake.waited_for())
         self.last_decisions = tuple(step.decisions)
+        self.last_measures = tuple(step.measures)
         return step.effects
 
     def _apply(self, step: Step, message: Input) -> None:

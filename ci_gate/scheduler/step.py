@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ci_gate.model.change import SubjectKey
 from ci_gate.model.event import Event
+from ci_gate.model.measures import Measure
 from ci_gate.scheduler.agenda import Agenda
 from ci_gate.scheduler.effects import Effect
 from ci_gate.scheduler.explain import Code, Decision, Decisions, Verdict
@@ -30,6 +31,7 @@ class Step:
     outbound: Outbound
     effects: list[Effect] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
+    measures: list[Measure] = field(default_factory=list)
     agenda: Agenda = field(default_factory=Agenda)
     internal: list[Event] = field(default_factory=list)
     merged_projects: list[tuple[str, str]] = field(default_factory=list)
@@ -43,6 +45,9 @@ class Step:
         item.view = None
         if item.inside:
             self.agenda.add(item)
+
+    def count(self, measure: Measure) -> None:
+        self.measures.append(measure)
 
     def decide(self, subject: object, pipeline: str | None, code: Code, **values: object) -> None:
         decision = Decision(self.at, str(subject), pipeline, code, tuple(values.items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ci_gate.model.change import Periodic, PeriodicKey
+from ci_gate.model.measures import EventTaken
 from ci_gate.scheduler import entering
 from ci_gate.scheduler.entering import Entry
 from ci_gate.scheduler.explain import Code
@@ -21,5 +22,6 @@ def tick(step: Step, timespec: str) -> None:
             if state.layout.tree(name, pipeline.name):
                 subject = Periodic(PeriodicKey(pipeline.pipeline.source, name))
                 step.decide(subject.key, pipeline.name, Code.ACCEPTED, event=f"timer {timespec}", trigger=TIMER)
+                step.count(EventTaken(TIMER))
                 state.records.remember(subject)
                 entering.enter(step, Entry(pipeline, subject.key))
