@@ -13,7 +13,7 @@ from ci_gate.gerrit.stream import EventStream
 from ci_gate.model.operations import BuildStatistics, ConnectionHealth, ConnectionState, Operations, Trouble
 from ci_gate.scheduler.explain import Code, Decision
 from ci_gate.scheduler.scheduler import Scheduler
-from ci_gate.sql.results import ResultsDatabase
+from ci_gate.sql.database import ResultsDatabase
 
 MOST_TROUBLES = 20
 
@@ -64,10 +64,7 @@ class Observer:
             known = self.launcher.state
             state = ConnectionState.UP if known.connected else ConnectionState.CONNECTING
             yield ConnectionHealth(known.server, "Gearman", state, known.since, known.detail)
-        for name, database in self.databases.items():
-            yield ConnectionHealth(
-                name, "results database", database.state.state, database.state.since, database.state.detail
-            )
+        yield from (each.health for each in self.databases.values())
 
     def _builds(self) -> BuildStatistics:
         counts = self.launcher.state.counts if self.launcher else Counts()

@@ -50,7 +50,7 @@ from ci_gate.scheduler.inputs import (
     SubmitVerified,
     TimerFired,
 )
-from ci_gate.sql.results import ResultsDatabase
+from ci_gate.sql.database import ResultsDatabase
 from ci_gate.store.estimates import Estimates
 
 QUERY_DEADLINE_S = 40.0  # the adapter's own is 30 s: this one only catches what it forgot

@@ -47,7 +47,7 @@ from ci_gate.model.operations import CommandAnswer
 from ci_gate.scheduler.identifiers import SEED_BYTES
 from ci_gate.scheduler.inputs import EventReceived, LayoutReplaced, TimeCame
 from ci_gate.scheduler.scheduler import Scheduler
-from ci_gate.sql.results import ResultsDatabase
+from ci_gate.sql.database import ResultsDatabase
 from ci_gate.statsd import StatsdLines
 from ci_gate.store.estimates import FileEstimates
 from ci_gate.store.journal import Journal, NullJournal

@@ -1,4 +1,4 @@
-"""Writing reports into a results database: in a thread, each in one transaction, and never twice (outputs.md 4).
+"""Writing reports into a results database: each in one transaction, and never twice (outputs.md 4). Blocks.
 
 No connection is kept: each report brings its own, so a database that was away is there again with the next try.
 
@@ -16,24 +16,20 @@ proves nothing:
 
 from __future__ import annotations
 
-import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 
 import structlog
 from sqlalchemy import Connection, Engine, Select, func, insert, select, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from ci_gate.config.settings import SqlSettings
-from ci_gate.model.operations import ConnectionState
+from ci_gate.model.operations import ConnectionHealth, ConnectionState
 from ci_gate.model.report import Delivery, DeliveryOutcome, ResultRecord
 from ci_gate.sql.address import ANSWER_S, BadAddressError, engine_for, without_secrets
 from ci_gate.sql.rows import Rows, rows_of
 from ci_gate.sql.schema import OtherSchemaError, builds, buildsets, prepare
-from ci_gate.sql.thread import CallThread
 
-FIRST_PAUSE_S = 2.0
-LONGEST_PAUSE_S = 60.0
 LOOK_BACK = 10_000  # rows that others may have written while the service was restarted
 BUILDS_OF_A_ROW = 20
 SUBJECT = ("pipeline", "project", "change", "patchset", "ref")
@@ -41,55 +37,31 @@ SUBJECT = ("pipeline", "project", "change", "patchset", "ref")
 log = structlog.stdlib.get_logger("zuul.reporter")
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseState:
-    """``since`` is in seconds since the epoch; ``detail`` is the last failure, or empty."""
+class ResultsWriter:
+    """Used in one thread. ``made_at`` is when this run of the service began, in seconds since the epoch.
 
-    state: ConnectionState
-    since: float
-    detail: str = ""
+    ``write`` takes one report at a time: one is repeated until it is settled before the next one comes.
+    """
 
-
-class ResultsDatabase:
-    """``write`` takes one report at a time: one is repeated until it is settled before the next one comes."""
-
-    def __init__(self, settings: SqlSettings) -> None:
-        self.state = DatabaseState(ConnectionState.CONNECTING, time.time())
+    def __init__(self, settings: SqlSettings, health: ConnectionHealth, made_at: float) -> None:
+        self.health = health
         self._settings = settings
-        self._made_at = time.time()
-        self._thread = CallThread(f"sql {settings.name}")
+        self._made_at = made_at
         self._engine: Engine | None = None
         self._is_prepared = False
         self._under_way: ResultRecord | None = None
         self._newest_before: int | None = None  # the highest id before the report under way was first written
 
-    async def look(self, *, first_pause_s: float = FIRST_PAUSE_S) -> None:
-        """Tell the log at the start whether the database is there; if not, look again until it is."""
-        pause_s = first_pause_s
-        while await self._thread.run(self._look) in (DeliveryOutcome.UNREACHABLE, DeliveryOutcome.TRANSIENT):
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-
-    async def write(self, record: ResultRecord, *, first_tried_at: float | None = None) -> Delivery:
-        """Write a report and tell what became of it; ``first_tried_at`` (seconds since the epoch) marks a repeat.
-
-        Unreachable is whatever another try may find mended: no connection, no right to write, no space.
-        """
-        return await self._thread.run(lambda: self._write(record, first_tried_at))
-
-    def close(self) -> None:
-        self._thread.close()
-
-    # --- in the thread ---
-
-    def _look(self) -> DeliveryOutcome:
+    def look(self) -> DeliveryOutcome:
+        """Is it there, with its tables?"""
         try:
             self._prepared_engine()
         except Exception as problem:  # noqa: BLE001  # whatever a driver does: it is told, and tried again
             return self._failure(problem).outcome
         return DeliveryOutcome.DELIVERED
 
-    def _write(self, record: ResultRecord, first_tried_at: float | None) -> Delivery:
+    def write(self, record: ResultRecord, first_tried_at: float | None) -> Delivery:
+        """Unreachable is whatever another try may find mended: no connection, no right to write, no space."""
         if first_tried_at is None or record != self._under_way:
             self._under_way, self._newest_before = record, None
         rows, plain = rows_of(record), rows_of(record, ascii_only=True)
@@ -132,7 +104,7 @@ class ResultsDatabase:
                 _limit_time(connection)
                 was_empty = prepare(connection)
             self._is_prepared = True
-            self.state = DatabaseState(ConnectionState.UP, time.time())
+            self.health = replace(self.health, state=ConnectionState.UP, since=time.time(), detail="")
             log.info("results database is there", connection=self._settings.name, tables_made=was_empty)
         return self._engine
 
@@ -148,9 +120,9 @@ class ResultsDatabase:
             case _:
                 state, outcome = ConnectionState.CONNECTING, DeliveryOutcome.TRANSIENT
         self._is_prepared = False  # what comes back may be another one
-        if (state, reason) != (self.state.state, self.state.detail):
+        if (state, reason) != (self.health.state, self.health.detail):
             log.warning("results database cannot be used", connection=self._settings.name, reason=reason)
-            self.state = DatabaseState(state, time.time(), reason)
+            self.health = replace(self.health, state=state, since=time.time(), detail=reason)
         return Delivery(outcome, reason)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import NullPool, create_engine, inspect, text
 
 from ci_gate.config.settings import SqlSettings
 from ci_gate.model.report import BuildRecord, ResultRecord
-from ci_gate.sql.results import ResultsDatabase
+from ci_gate.sql.database import ResultsDatabase
 
 COMMIT = re.compile(rb"(?<!AUTO)COMMIT")
 REF = "Z0123456789abcdef0123456789abcdef"

@@ -29,12 +29,12 @@ async def test_a_database_that_is_away_at_the_start_is_used_when_it_comes(server
     with results(dburi) as database:
         looking = asyncio.create_task(database.look(first_pause_s=0.01))
         assert (await database.write(RECORD)).outcome is UNREACHABLE
-        assert database.state.state is ConnectionState.CONNECTING
-        assert "refused" in database.state.detail
+        assert database.health.state is ConnectionState.CONNECTING
+        assert "refused" in database.health.detail
         server.start()
         async with asyncio.timeout(20):
             await looking
-        assert database.state.state is ConnectionState.UP
+        assert database.health.state is ConnectionState.UP
         assert (await database.write(RECORD)).outcome is DELIVERED
     assert len(rows(dburi, "zuul_buildset")) == 1
 
@@ -47,7 +47,7 @@ async def test_a_database_that_goes_away_is_used_when_it_is_back(server):
         assert (await database.write(RECORD)).outcome is UNREACHABLE
         server.start()
         assert (await database.write(RECORD)).outcome is DELIVERED
-        assert database.state.state is ConnectionState.UP
+        assert database.health.state is ConnectionState.UP
     assert len(rows(dburi, "zuul_buildset")) == 2
 
 
@@ -86,7 +86,7 @@ async def test_a_wrong_password_is_told_without_the_password(postgresql):
     dburi = postgresql.url("postgres").replace("correct horse", "hunter2")
     with results(dburi) as database:
         delivery = await database.write(RECORD)
-        told = f"{delivery}{database.state}{database._settings}"
+        told = f"{delivery}{database.health}{database._settings}"
     assert delivery.outcome is UNREACHABLE
     assert "password authentication failed" in delivery.text
     assert "hunter2" not in told
@@ -105,7 +105,7 @@ async def test_an_address_that_can_never_be_used_is_refused_and_told(dburi, reas
         async with asyncio.timeout(10):
             await database.look()
         delivery = await database.write(RECORD)
-        assert database.state.state is ConnectionState.DOWN
+        assert database.health.state is ConnectionState.DOWN
     assert delivery.outcome is REFUSED
     assert reason in delivery.text
     assert "hunter2" not in delivery.text
