@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import commands, gearman, latency, layouts, scheduling
+from bench import commands, gearman, latency, layouts, memory, scheduling
 from bench.figures import Figure, table
 
 RESULTS = Path(__file__).parent / "results.md"
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "validate": commands.measure_validate,
     "layouts": layouts.measure,
     "scheduling": scheduling.measure,
+    "memory": memory.measure,
     "gearman": gearman.measure_round_trips,
     "idle": latency.measure_idle,
 }

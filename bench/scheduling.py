@@ -14,6 +14,7 @@ from ci_gate.model.layout import (
     DEPENDENT,
     EventFilter,
     GerritReporter,
+    Job,
     JobNode,
     Layout,
     Pipeline,
@@ -57,19 +58,28 @@ WORKFLOW = Vote("Workflow", 1, Account("Boss", None, "boss"), 1.0)
 
 
 class Bench:
-    """Answers what the scheduler asks at once, but for the builds; counts the scheduler's time alone."""
+    """Answers what the scheduler asks at once, but for the builds; counts the scheduler's time alone.
 
-    def __init__(self) -> None:
+    Changes go round the projects, each of which has a queue of its own. ``window`` 0: no limit.
+    """
+
+    def __init__(self, projects: int = 1, window: int = 0) -> None:
         pipeline = Pipeline(
             "gate",
             DEPENDENT,
             triggers=(EventFilter("gerrit", ("comment-added",), votes=(("workflow", 1),)),),
             success=(GerritReporter("gerrit", labels=(("Verified", 2),), flags=("submit",)),),
             failure=(GerritReporter("gerrit", labels=(("Verified", -2),)),),
-            window=Window(size=0),
+            window=Window(size=window),
         )
-        project = Project("demo", trees={"gate": tuple(map(JobNode, JOBS))})
-        layout = Layout((pipeline,), projects={"demo": project}, queues={"gate": (SharedQueue(("demo",)),)})
+        self.names = [f"demo-{number}" for number in range(projects)]
+        trees = {"gate": tuple(map(JobNode, JOBS))}
+        layout = Layout(
+            (pipeline,),
+            jobs={name: Job(name) for name in JOBS},
+            projects={name: Project(name, trees=trees) for name in self.names},
+            queues={"gate": tuple(SharedQueue((name,)) for name in self.names)},
+        )
         self.scheduler = Scheduler(layout, options=SchedulerSettings(), oracle=None, seed=b"x" * 16, at=1.0)
         self.seconds = 0.0
         self.builds: dict[str, dict[str, str]] = {}
@@ -112,15 +122,19 @@ class Bench:
         )
         status = "MERGED" if number in self.merged else "NEW"
         return ChangeDetails(
-            "gerrit", number, "demo", "master", change_id="I" + number.rjust(40, "0"), patch_sets=(patch_set,),
-            votes=(WORKFLOW,), submit_records=(SubmitRecord("OK"),), status=status, is_open=status == "NEW",
+            "gerrit", number, self.project(number), "master", change_id="I" + number.rjust(40, "0"),
+            patch_sets=(patch_set,), votes=(WORKFLOW,), submit_records=(SubmitRecord("OK"),),
+            status=status, is_open=status == "NEW",
         )  # fmt: skip
+
+    def project(self, number: str) -> str:
+        return self.names[int(number) % len(self.names)]
 
     def join(self) -> None:
         self.known += 1
-        event = Event(
-            "comment-added", "gerrit", "demo", "master", str(self.known), "1", account=WORKFLOW.by, votes=(WORKFLOW,)
-        )
+        number = str(self.known)
+        project = self.project(number)
+        event = Event("comment-added", "gerrit", project, "master", number, "1", account=WORKFLOW.by, votes=(WORKFLOW,))
         self.handle(EventReceived(1.0, event))
 
     def end(self, change: int, job: str, result: str) -> None:
