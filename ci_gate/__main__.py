@@ -1,7 +1,5 @@
 """``python -m ci_gate``: the same as the ``ci-gate`` command."""
 
-import sys
+from ci_gate.cli.main import entry
 
-from ci_gate.cli.main import main
-
-sys.exit(main())
+entry()

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci_gate.cli.formats import FORMATS
 from ci_gate.cli.problems import print_problems
 from ci_gate.config.layout import JobList, LoadedLayout, load_layout
 from ci_gate.config.problems import Level, Problem, RefusedError
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from ci_gate.cli.edits import Edit
 
 DONE, PROBLEMS, USAGE = 0, 1, 2
+FOR_MACHINES = ("json", "sarif", "github")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", metavar="FILE", help="the layout before the edit: show what the edit changes")
     parser.add_argument("--strict", action="store_true", help="warnings count as errors")
     parser.add_argument("--notes", action="store_true", help="show notes too")
-    parser.add_argument("--format", choices=("text", *FORMATS), default="text", help="how to print (default: text)")
+    formats = ("text", *FOR_MACHINES)
+    parser.add_argument("--format", choices=formats, default="text", help="how to print (default: text)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -48,7 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
         return USAGE
     shown = [each for each in found.problems if arguments.notes or each.level is not Level.NOTE]
     refused = found.loaded is None or (arguments.strict and any(each.level is Level.WARNING for each in shown))
-    if arguments.format in FORMATS:
+    if arguments.format in FOR_MACHINES:
+        from ci_gate.cli.formats import FORMATS  # noqa: PLC0415  # takes json, which people do not need
+
         facts = _facts(found, accepted=not refused) | ({"edit": edit.facts()} if edit else {})
         print(FORMATS[arguments.format](shown, facts))
     else:

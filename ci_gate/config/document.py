@@ -7,25 +7,35 @@ node in several places, so nothing may ever change one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any, NamedTuple
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 LARGEST_FILE_BYTES = 32 * 1024 * 1024
 MOST_NODES = 2_000_000
+"""Aliases included; a list or a mapping counts twice, for where it begins and where it ends."""
+MOST_INDICATORS = 2 * MOST_NODES
+INDICATORS = ",:-?[{"
+"""There is no node but the outermost without one of these."""
+NODES_AN_INDICATOR = 4  # at most: in ``[key: value]`` the colon makes a mapping, a key and a value
 DEEPEST = 200
 """Levels of nesting, aliases included: far from where recursion ends, in Python or in libyaml."""
 LARGEST_INTEGER_BITS = 63
+LIBYAML_WITH_LIMIT = (0, 2, 5)
+"""From here on libyaml nests a thousand levels and no more."""
+STREAM_EVENTS = 4  # where the stream and its one document begin and end
 LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
 TAG = "tag:yaml.org,2002:"
+STRING, SEQUENCE, MAPPING, MERGE = (TAG + each for each in ("str", "seq", "map", "merge"))
 PLAIN_TAGS = frozenset(
-    TAG + each for each in ("str", "int", "float", "bool", "null", "seq", "map", "merge", "timestamp", "value")
+    [STRING, SEQUENCE, MAPPING, MERGE, *(TAG + each for each in ("int", "float", "bool", "null", "timestamp", "value"))]
 )
-MERGE = TAG + "merge"
+IMPLICIT: Mapping[str, list[tuple[str, re.Pattern[str]]]] = yaml.resolver.Resolver.yaml_implicit_resolvers
+"""By the first character of a plain scalar: what it may be, other than text."""
 
 NO_SCALAR = object()
 
@@ -38,8 +48,7 @@ CONVERSIONS: dict[str, Callable[[ScalarNode], object]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(NamedTuple):
     """Line and column, from 1; columns count characters."""
 
     line: int
@@ -58,14 +67,11 @@ class YamlError(Exception):
         super().__init__(reason)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    key: ScalarNode
-    value: Node
+Entry = tuple[ScalarNode, Node]
+"""Key and value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Duplicate:
+class Duplicate(NamedTuple):
     """A key that is given again; the earlier value is ignored."""
 
     name: str
@@ -92,15 +98,16 @@ class Document:
     def _read(self, node: MappingNode) -> dict[str, Entry]:
         own: dict[str, Entry] = {}
         merged: dict[str, Entry] = {}
-        for key, value in node.value:
+        for entry in node.value:
+            key = entry[0]
             if not isinstance(key, ScalarNode):
                 raise YamlError("a key must be plain text", place_of(key))
             if key.tag == MERGE:
-                merged.update(self._merged(value))
+                merged.update(self._merged(entry[1]))
                 continue
             if key.value in own:
-                self._on_duplicate(Duplicate(key.value, place_of(key), place_of(own[key.value].key)))
-            own[key.value] = Entry(key, value)
+                self._on_duplicate(Duplicate(key.value, place_of(key), place_of(own[key.value][0])))
+            own[key.value] = entry
         return {**{name: entry for name, entry in merged.items() if name not in own}, **own} if merged else own
 
     def _merged(self, value: Node) -> dict[str, Entry]:
@@ -128,27 +135,67 @@ def scalar_value(node: Node) -> object:
 
 def read_document(text: str, on_duplicate: Callable[[Duplicate], None]) -> Document:
     """Raises YamlError for whatever is no single, safe, plain YAML document."""
-    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    parser: Any = getattr(yaml, "CSafeLoader", None)
     try:
-        root = yaml.compose(text, Loader=type("Loader", (_DepthCounter, base), {}))
+        if parser is not None:
+            _check_size(text, parser)
+        composing = _Composing if parser and _libyaml_version() >= LIBYAML_WITH_LIMIT else _CountingDepth
+        composer = type("Composer", (composing, parser or yaml.SafeLoader), {})(text)
+        try:
+            root = composer.get_single_node()
+        finally:
+            composer.dispose()
     except yaml.MarkedYAMLError as problem:
         raise _described(problem) from problem
     except yaml.reader.ReaderError as problem:
         raise _forbidden_character(text) from problem
     if root is not None:
-        _check(root)
-    return Document(root, on_duplicate, slow=base is yaml.SafeLoader)
+        _Check().whole(root)
+    return Document(root, on_duplicate, slow=parser is None)
 
 
-class _DepthCounter:
-    """Stops a loader that goes too deep: libyaml's recurses in C, where no exception ends it but the stack.
+def _libyaml_version() -> tuple[int, ...]:
+    from yaml._yaml import get_version  # noqa: PLC0415  # only there with libyaml
 
-    PyYAML calls these two at each node, for a feature that layouts do not use.
-    """
+    return tuple(get_version())
+
+
+def _check_size(text: str, parser: Any) -> None:
+    """Refuse what is far too large before nodes are made of it, which takes libyaml a tenth of the time."""
+    indicators = sum(map(text.count, INDICATORS))
+    if indicators > MOST_INDICATORS:
+        raise YamlError(f"more than {MOST_INDICATORS:,} commas, colons, dashes and opening brackets", START)
+    if indicators * NODES_AN_INDICATOR >= MOST_NODES and parser(text).raw_parse() - STREAM_EVENTS > MOST_NODES:
+        raise _too_many(None)
+
+
+class _Composing:
+    """What PyYAML asks of a loader at each node: its tag, and leave to go deeper."""
+
+    def resolve(self, kind: type[Node], value: str | None, implicit: tuple[bool, bool]) -> str:
+        """As PyYAML's own, which looks further for features that layouts do not use."""
+        if kind is ScalarNode:
+            if implicit[0]:
+                text = value or ""
+                for tag, expression in IMPLICIT.get(text[:1], ()):
+                    if expression.match(text):
+                        return tag
+            return STRING
+        return SEQUENCE if kind is SequenceNode else MAPPING
+
+    def descend_resolver(self, parent: Node | None, index: object) -> None:
+        """Nothing to do: libyaml itself refuses what is nested so deep that its loader would overrun the stack."""
+
+    def ascend_resolver(self) -> None:
+        """As above."""
+
+
+class _CountingDepth(_Composing):
+    """For parsers without a limit of their own, whose recursion would end badly."""
 
     _depth = 0
 
-    def descend_resolver(self, parent: Node | None, _index: object) -> None:
+    def descend_resolver(self, parent: Node | None, index: object) -> None:
         self._depth += 1
         if self._depth > DEEPEST:
             raise _too_deep(parent)
@@ -197,58 +244,70 @@ def _merge_sources(value: Node) -> Iterator[MappingNode]:
         yield source
 
 
-def _check(root: Node) -> None:
-    """Tags are plain, values convert, nothing contains itself, and the whole is of a sane size."""
-    known: dict[int, tuple[int, int]] = {}
-    inside: set[int] = set()
+def _too_many(node: Node | None) -> YamlError:
+    return YamlError(f"more than {MOST_NODES:,} nodes, aliases included", place_of(node) if node else START)
 
-    def extent(node: Node) -> tuple[int, int]:
-        """How many nodes, and how many levels of them, aliases included."""
-        if id(node) in known:
-            return known[id(node)]
+
+class _Check:
+    """Tags are plain, values convert, nothing contains itself, and the whole is of a sane size."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[int, int]] = {}
+        self._inside: set[int] = set()
+
+    def whole(self, root: Node) -> None:
+        if isinstance(root, ScalarNode):
+            self._scalar(root)
+        else:
+            self._extent(root, 1)
+
+    def _extent(self, node: Node, depth: int) -> tuple[int, int]:
+        """How many nodes a list or mapping is, and how many levels of them, aliases included."""
+        known = self._known.get(id(node))
+        if known is not None:
+            return known
+        if depth > DEEPEST:
+            raise _too_deep(node)
         if node.tag not in PLAIN_TAGS:
-            raise YamlError(f"the tag {_shown_tag(node.tag)} is not allowed: layouts are plain data", place_of(node))
-        if isinstance(node, ScalarNode):
-            _check_scalar(node)
-            return 1, 1
-        if id(node) in inside:
+            raise _bad_tag(node)
+        if id(node) in self._inside:
             raise YamlError("an alias stands inside the very node it repeats", place_of(node))
-        inside.add(id(node))
-        count, levels = 1, 1
-        for child in _children(node):
-            child_count, child_levels = extent(child)
-            count += child_count
-            levels = max(levels, child_levels + 1)
-        inside.discard(id(node))
-        known[id(node)] = count, levels
+        self._inside.add(id(node))
+        count, levels = 2, 1
+        children: Iterable[Node] = chain.from_iterable(node.value) if isinstance(node, MappingNode) else node.value
+        for child in children:
+            if isinstance(child, ScalarNode):
+                if child.tag is not STRING:
+                    self._scalar(child)
+                count += 1
+            else:
+                child_count, child_levels = self._extent(child, depth + 1)
+                count += child_count
+                levels = max(levels, child_levels + 1)
+        self._inside.discard(id(node))
+        self._known[id(node)] = count, levels
         if count > MOST_NODES:
-            raise YamlError(f"more than {MOST_NODES:,} nodes, aliases included", place_of(node))
+            raise _too_many(node)
         if levels > DEEPEST:
             raise _too_deep(node)
         return count, levels
 
-    extent(root)
+    def _scalar(self, node: ScalarNode) -> None:
+        if node.tag not in PLAIN_TAGS:
+            raise _bad_tag(node)
+        if node.tag not in CONVERSIONS:
+            return
+        try:
+            value = scalar_value(node)
+        except (ValueError, OverflowError, LookupError) as problem:
+            kind = node.tag.removeprefix(TAG)
+            raise YamlError(f'"{node.value[:40]}" cannot be read as {kind}; quote it', place_of(node)) from problem
+        if isinstance(value, int) and value.bit_length() > LARGEST_INTEGER_BITS:
+            raise YamlError(f'"{node.value[:40]}" is too large a number; quote it if it is none', place_of(node))
 
 
-def _children(node: Node) -> Iterator[Node]:
-    if isinstance(node, MappingNode):
-        for key, value in node.value:
-            yield key
-            yield value
-    else:
-        yield from node.value
-
-
-def _check_scalar(node: ScalarNode) -> None:
-    if node.tag not in CONVERSIONS:
-        return
-    try:
-        value = scalar_value(node)
-    except (ValueError, OverflowError, LookupError) as problem:
-        kind = node.tag.removeprefix(TAG)
-        raise YamlError(f'"{node.value[:40]}" cannot be read as {kind}; quote it', place_of(node)) from problem
-    if isinstance(value, int) and value.bit_length() > LARGEST_INTEGER_BITS:
-        raise YamlError(f'"{node.value[:40]}" is too large a number; quote it if it is none', place_of(node))
+def _bad_tag(node: Node) -> YamlError:
+    return YamlError(f"the tag {_shown_tag(node.tag)} is not allowed: layouts are plain data", place_of(node))
 
 
 def _shown_tag(tag: str) -> str:

@@ -1,4 +1,4 @@
-"""Operators' own functions: loaded from python-files, called before each launch (``spec/layout.md`` 4 and 6.10).
+"""Operators' own functions: called before each launch (``spec/layout.md`` 6.10).
 
 The functions get objects with the attribute names that they have always had, made over our own values.
 """
@@ -7,24 +7,16 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import SimpleNamespace
 
+from ci_gate.config.layout.includes import Function, Functions, error_text
 from ci_gate.model.change import Account, Change, RefUpdate, Subject, Vote
 from ci_gate.model.item import ItemView
 from ci_gate.model.layout import Job
 
-Function = Callable[..., object]
-
 OLD_STYLE_ARGUMENTS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Functions:
-    """The functions of one loaded layout, by name."""
-
-    by_name: Mapping[str, Function] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +42,6 @@ def call_function(
     except (Exception, SystemExit) as problem:  # noqa: BLE001  # operators' code may raise whatever it likes
         return Called(dict(parameters), error_text(problem), traceback.format_exc())
     return Called(params)
-
-
-def error_text(problem: BaseException) -> str:
-    """``KeyError: 'node'``; the text of an operator's own exception may be broken itself."""
-    try:
-        text = str(problem)
-    except Exception:  # noqa: BLE001  # as above
-        text = "its text cannot be made"
-    return f"{type(problem).__name__}: {text}" if text else type(problem).__name__
 
 
 def _takes_two(function: Function) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 SIMILAR_ENOUGH = 0.7
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The most similar of the known names; None if none is similar. ``_`` for ``-`` and capitals do not count."""
+    from difflib import get_close_matches  # noqa: PLC0415  # takes its time, and healthy files never need it
+
     by_form = {_form(each): each for each in known}
     found = get_close_matches(_form(name), by_form, n=1, cutoff=SIMILAR_ENOUGH)
     return by_form[found[0]] if found else None

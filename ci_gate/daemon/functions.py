@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import structlog
 
-from ci_gate.config.functions import Functions, call_function
+from ci_gate.config.functions import call_function
+from ci_gate.config.layout import Functions
 from ci_gate.model.item import ItemView
 from ci_gate.model.layout import Job
 from ci_gate.scheduler.oracle import Answer

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+
+from ci_gate.model.modes import Precedence as Precedence  # noqa: PLC0414  # known from here, where launches are
 
 SUCCESS = "SUCCESS"
-
-
-class Precedence(StrEnum):
-    """Of a pipeline; decides the Gearman priority of its builds and merges."""
-
-    HIGH = "high"
-    NORMAL = "normal"
-    LOW = "low"
 
 
 @dataclass(frozen=True, slots=True)

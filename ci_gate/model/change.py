@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ci_gate.model.labels import normal_label as normal_label  # noqa: PLC0414  # known from here, where votes are
+
 NO_REVISION = "0" * 40
 MOST_DIGITS = 18
 MERGED = "MERGED"
@@ -17,11 +19,6 @@ def decimal_text(number: str | int) -> str:
 def whole_number(text: str) -> int | None:
     """The value of decimal digits; None of anything else, and of more digits than any number of ours has."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else None
-
-
-def normal_label(name: str) -> str:
-    """A label's name for comparing: ``Code Review``, ``code-review`` and ``Code-Review`` are one label."""
-    return name.lower().replace(" ", "-")
 
 
 @dataclass(frozen=True, slots=True)

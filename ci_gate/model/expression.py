@@ -3,35 +3,63 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 UNICODE_WANTED = re.compile(r"\(\?[aimsx]*u")
 
+Search = Callable[[str], bool]
+
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """One expression of a layout, compiled once. Equal if the source texts are equal.
+    """One expression of a layout, compiled once, when it is first needed. Equal if the source texts are equal.
 
     ``python_source`` is the text that today's ``re`` understands (the loader translates what Python 2.7 read
-    otherwise); by default the source itself. ``searcher`` says the same as ``re`` would, in linear time: for texts that
-    strangers write.
+    otherwise); by default the source itself. ``make_search`` gives a search that says the same as ``re`` would, in
+    bounded time, for texts that strangers write; None where there is none. An expression that does not compile raises
+    ``re.error`` when it is first asked: the loader lets none pass.
     """
 
     source: str
     python_source: str = field(default="", compare=False)
-    searcher: Callable[[str], bool] | None = field(default=None, compare=False, repr=False)
-    _compiled: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    make_search: Callable[[], Search | None] | None = field(default=None, compare=False, repr=False)
+    _match: Callable[[str], object] = field(init=False, repr=False, compare=False)
+    _search: Callable[[str], object] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Raises ``re.error`` if the expression does not compile."""
-        text = self.python_source or self.source
-        object.__setattr__(self, "_compiled", re.compile(text, 0 if UNICODE_WANTED.match(text) else re.ASCII))
+        object.__setattr__(self, "_match", self._first_match)
+        object.__setattr__(self, "_search", self._first_search)
+
+    def __reduce__(self) -> tuple[type[Expression], tuple[object, ...]]:
+        return Expression, (self.source, self.python_source, self.make_search)
 
     def match(self, text: str) -> bool:
         """Does it match from the first character? It need not reach the end."""
-        return self._compiled.match(text) is not None
+        return bool(self._match(text))
+
+    def matching(self, texts: Iterable[str]) -> list[str]:
+        """Those of the texts that it matches from their first character on."""
+        match = self._compiled().match
+        return [each for each in texts if match(each)]
 
     def search(self, text: str) -> bool:
         """Does it match anywhere?"""
-        return self.searcher(text) if self.searcher else self._compiled.search(text) is not None
+        return bool(self._search(text))
+
+    def prepare(self) -> None:
+        """Compile now what would be compiled at the first use."""
+        self.search("") if self.make_search else self.match("")
+
+    def _first_match(self, text: str) -> object:
+        object.__setattr__(self, "_match", self._compiled().match)
+        return self._match(text)
+
+    def _first_search(self, text: str) -> object:
+        found = self.make_search() if self.make_search else None
+        object.__setattr__(self, "_search", found or self._compiled().search)
+        return self._search(text)
+
+    def _compiled(self) -> re.Pattern[str]:
+        text = self.python_source or self.source
+        return re.compile(text, 0 if UNICODE_WANTED.match(text) else re.ASCII)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ci_gate.model.build import Precedence, Worker
+from ci_gate.model.build import Worker
 from ci_gate.model.change import Subject
 from ci_gate.model.layout import Job
+from ci_gate.model.modes import Precedence
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from ci_gate.model.build import Precedence
 from ci_gate.model.expression import Expression
-from ci_gate.model.merge import MergeMode
+from ci_gate.model.modes import MergeMode, Precedence
 
 INDEPENDENT = "IndependentPipelineManager"
 DEPENDENT = "DependentPipelineManager"
@@ -87,6 +87,8 @@ class GerritReporter:
 
 @dataclass(frozen=True, slots=True)
 class SmtpReporter:
+    """A mail; None means the connection's default, or the usual subject (layout.md 5.6)."""
+
     connection: str
     to: str | None = None
     sender: str | None = None
@@ -95,6 +97,8 @@ class SmtpReporter:
 
 @dataclass(frozen=True, slots=True)
 class SqlReporter:
+    """A row in a database, with a score (layout.md 5.6)."""
+
     connection: str
     score: int = 0
 
@@ -176,9 +180,11 @@ class Swift:
     logserver_prefix: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job after all patterns have been applied (layout.md 6.3)."""
+class Job(NamedTuple):
+    """A job after all patterns have been applied (layout.md 6.3).
+
+    A tuple with names: a layout may have ten thousand, and dataclasses take three times as long to make.
+    """
 
     name: str
     voting: bool = True

@@ -5,13 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-
-class MergeMode(StrEnum):
-    """How a project's changes are merged, as the layout spells it."""
-
-    MERGE = "merge"
-    MERGE_RESOLVE = "merge-resolve"
-    CHERRY_PICK = "cherry-pick"
+from ci_gate.model.modes import MergeMode as MergeMode  # noqa: PLC0414  # known from here, where merges are
 
 
 class MergeOutcome(StrEnum):

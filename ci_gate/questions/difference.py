@@ -75,7 +75,7 @@ def _branches(*layouts: Layout) -> list[str]:
 
 
 def _by_branch_alone(layout: Layout) -> Layout:
-    jobs = {name: replace(job, files=(), skip_if=()) for name, job in layout.jobs.items()}
+    jobs = {name: job._replace(files=(), skip_if=()) for name, job in layout.jobs.items()}
     return replace(layout, jobs=jobs)
 
 

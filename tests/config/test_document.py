@@ -18,7 +18,7 @@ def read(text: str):
 def value_at(document, *keys):
     node = document.root
     for key in keys:
-        node = document.entries(node)[key].value if isinstance(key, str) else node.value[key]
+        node = document.entries(node)[key][1] if isinstance(key, str) else node.value[key]
     return node
 
 
@@ -63,7 +63,7 @@ def test_columns_count_characters_and_a_byte_order_mark_counts_nothing():
 @pytest.mark.parametrize("key", ["<<", "!!merge m", '!!merge "<<"'])
 def test_merge_keys_bring_what_is_not_there(key):
     document = read(f"a: &x {{one: 1, two: 2}}\nb:\n  {key}: *x\n  two: 3\n")
-    assert {name: scalar_value(entry.value) for name, entry in document.entries(value_at(document, "b")).items()} == {
+    assert {name: scalar_value(value) for name, (_, value) in document.entries(value_at(document, "b")).items()} == {
         "one": 1,
         "two": 3,
     }
@@ -72,7 +72,7 @@ def test_merge_keys_bring_what_is_not_there(key):
 def test_of_several_merged_mappings_the_first_has_the_last_word():
     document = read("a: &x {k: 1, l: 1}\nb: &y {k: 2, m: 2}\nc:\n  <<: [*x, *y]\n")
     entries = document.entries(value_at(document, "c"))
-    assert {name: scalar_value(entry.value) for name, entry in entries.items()} == {"k": 1, "l": 1, "m": 2}
+    assert {name: scalar_value(value) for name, (_, value) in entries.items()} == {"k": 1, "l": 1, "m": 2}
 
 
 def test_a_quoted_merge_key_is_a_plain_key():
@@ -115,6 +115,31 @@ def test_an_alias_bomb_is_refused_at_once(layouts):
     (text,) = layouts.texts("a0: &a0 [x]\n" + levels)
     assert "2,000,000 nodes" in text
     assert time.monotonic() - began < 1.0
+
+
+@pytest.mark.parametrize("text", ["- a\n" * 11, "k: v\n" * 5, "[[], [], [], [], []]", "[a: b, c: d, e: f]"])
+def test_too_many_values_are_refused_before_they_are_kept(monkeypatch, text):
+    monkeypatch.setattr(document_module, "MOST_NODES", 11)
+    with pytest.raises(YamlError, match="more than 11 nodes"):
+        read(text)
+
+
+@pytest.mark.parametrize("text", ["- a\n" * 9, "{a: b, c: d}", "[[], [], [], []]", "text"])
+def test_as_many_values_as_may_be_are_read(monkeypatch, text):
+    monkeypatch.setattr(document_module, "MOST_NODES", 11)
+    assert read(text).root is not None
+
+
+def test_what_can_only_be_too_much_is_not_even_counted():
+    with pytest.raises(YamlError, match="4,000,000 commas"):
+        read("[" + "a," * 4_000_001 + "]")
+
+
+def test_an_old_parser_is_kept_from_going_too_deep(monkeypatch):
+    monkeypatch.setattr(document_module, "LIBYAML_WITH_LIMIT", (99,))
+    for opening in ("[", "- "):
+        with pytest.raises(YamlError, match="nested more than 200 levels"):
+            read(opening * 900)
 
 
 def test_a_huge_file_is_refused_without_reading_it_all(layouts, monkeypatch):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 import warnings
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ci_gate.config.layout.expressions import BadExpressionError, compile_expression
+from ci_gate.config.layout.expressions import BadExpressionError, compile_expression, is_plain
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,28 @@ def test_an_expression_without_oddities_stays_as_it_is(source):
     for text in ("", "a", "abc", "aabbcc", "a-b", "(a)", "[b]"):
         assert expression.match(text) == (wanted.match(text) is not None)
         assert expression.search(text) == (wanted.search(text) is not None)
+
+
+@given(
+    st.lists(
+        st.sampled_from([*"ab^$.*+?|()-1 \\[]", "[ab]", "[^a-z]", r"\.", r"\w", r"\(", "(?:", "(?i)", "{2}"]),
+        max_size=12,
+    ).map("".join)
+)
+@settings(max_examples=2000)
+def test_what_is_taken_as_plain_compiles_as_it_is(source):
+    if is_plain(source):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            re.compile(source, re.ASCII)
+        assert compile_expression(source).python_source == source
+
+
+@pytest.mark.parametrize("text", ["a" * 5000 + "(", "(a" * 3000, "((" + "a|b" * 3000, "[0-9a-z" * 2000])
+def test_telling_plain_ones_takes_no_time(text):
+    began = time.monotonic()
+    assert not is_plain(text)
+    assert time.monotonic() - began < 0.5
 
 
 @given(st.text(max_size=30))

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from layout_parts import CHECK
 
-from ci_gate.config.functions import Functions, call_function
+from ci_gate.config.functions import call_function
+from ci_gate.config.layout import Functions
 from ci_gate.model.build import Precedence
 from ci_gate.model.change import (
     Account,

@@ -6,6 +6,7 @@ one part of the language (``spec/layout.md``) and report to the ``Reader`` what 
 
 from __future__ import annotations
 
+from ci_gate.config.layout.includes import Functions
 from ci_gate.config.layout.load import JobList, LoadedLayout, load_layout
 
-__all__ = ["JobList", "LoadedLayout", "load_layout"]
+__all__ = ["Functions", "JobList", "LoadedLayout", "load_layout"]

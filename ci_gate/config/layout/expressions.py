@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 
-from ci_gate.config.layout.linear import linear_search
-from ci_gate.model.expression import Expression
+from ci_gate.model.expression import Expression, Search
 
 INLINE_FLAGS = re.compile(r"\(\?([aiLmsux]+)\)")
 COMMENT = re.compile(r"\(\?#[^)]*\)")
@@ -18,6 +16,13 @@ ANCHORS = frozenset("ABZ")
 RESERVED_IN_CLASS = frozenset("[&~|")
 """Plain characters within brackets, which today's ``re`` warns about."""
 
+_ONE = r"(?:[^\\^$.|?*+()\[\]{}]|\\[^\w]|\\[dDsSwW]|\.|\[\^?(?:0-9|a-z|A-Z|[\w./])+\])(?:[*+?]\??)?"
+_FLAT = rf"(?:{_ONE}|[\^$|])*"
+_GROUPED = rf"(?:{_ONE}|[\^$|]|\((?:\?:)?{_FLAT}\)\??)*"
+PLAIN = re.compile(rf"(?:{_ONE}|[\^$|]|\((?:\?:)?{_GROUPED}\)\??)*")
+"""Expressions of the usual parts in a usual order. They compile, mean today what they meant, and have no repeat within
+a repeat: nothing needs to be done about them before they are used, and most never are while a layout is checked."""
+
 
 class BadExpressionError(Exception):
     """Does not compile; the text is the parser's reason, with the offset."""
@@ -25,29 +30,42 @@ class BadExpressionError(Exception):
 
 def compile_expression(source: str, *, for_strangers: bool = False) -> Expression:
     """``for_strangers``: it is searched for in what anybody may write. Raises BadExpressionError."""
+    if is_plain(source):
+        return _expression(source, source, for_strangers=for_strangers)
+    translated = ""
     try:
         translated = _translated(source)
-        expression = Expression(source, python_source=translated)
-        return replace(expression, searcher=_safe_search(translated)) if for_strangers else expression
+        expression = _expression(source, translated, for_strangers=for_strangers)
+        expression.match("")
     except re.error as problem:
-        at = f" at offset {problem.pos}" if problem.pos is not None and _same_offsets(source) else ""
+        at = f" at offset {problem.pos}" if problem.pos is not None and translated == source else ""
         raise BadExpressionError(f"{problem.msg}{at}") from problem
     except (OverflowError, RecursionError) as problem:
         raise BadExpressionError("too large a number or nested too deeply") from problem
+    return expression
 
 
-def _safe_search(translated: str) -> Callable[[str], bool] | None:
-    """One that no text can hold up: linear if that can be had, else with a deadline."""
+def _expression(source: str, translated: str, *, for_strangers: bool) -> Expression:
+    return Expression(source, translated, partial(_safe_search, translated) if for_strangers else None)
+
+
+def is_plain(source: str) -> bool:
+    return PLAIN.fullmatch(source) is not None
+
+
+def _safe_search(translated: str) -> Search | None:
+    """One that no text can hold up: linear if that can be had, else with a deadline.
+
+    Neither is imported before it is needed: a check of a layout searches in no comments.
+    """
+    from ci_gate.config.layout.linear import linear_search  # noqa: PLC0415  # as just said
+
     linear = linear_search(translated)
     if linear is not None:
         return linear
-    from ci_gate.config.layout.timed import timed_search  # noqa: PLC0415  # few layouts need it, and it takes its time
+    from ci_gate.config.layout.timed import timed_search  # noqa: PLC0415  # as just said
 
     return timed_search(translated)
-
-
-def _same_offsets(source: str) -> bool:
-    return _translated(source) == source
 
 
 def _translated(source: str) -> str:

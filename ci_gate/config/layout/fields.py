@@ -7,7 +7,6 @@ The same tables print the reference in the documentation.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -27,39 +26,46 @@ class Kind(Protocol[Value_co]):
     @property
     def described(self) -> str: ...
 
-    def read(self, reader: Reader, name: str, node: Node, key_place: Place) -> Value_co | None:
+    def read(self, reader: Reader, name: str, node: Node, key: Node) -> Value_co | None:
         """The value; None if it is a problem, which is then reported."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Key(Generic[Value_co]):
-    name: str
-    kind: Kind[Value_co]
-    default: Value_co
-    help: str
-    required: bool = False
+    """A key of a mapping: its name, its kind of value, its default and what it means."""
+
+    __slots__ = ("default", "help", "kind", "name", "required")
+
+    def __init__(
+        self, name: str, kind: Kind[Value_co], default: Value_co, help_text: str, required: bool = False
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.default = default
+        self.help = help_text
+        self.required = required
 
 
-@dataclass(frozen=True, slots=True)
 class Table:
     """The keys of one kind of mapping. ``others``: names what further keys are, if any are allowed."""
 
-    what: str
-    keys: tuple[Key[object], ...]
-    others: str | None = None
-
-    def key(self, name: str) -> Key[object] | None:
-        return next((each for each in self.keys if each.name == name), None)
+    def __init__(self, what: str, keys: tuple[Key[object], ...], others: str | None = None) -> None:
+        self.what = what
+        self.keys = keys
+        self.others = others
+        self.by_name = {key.name: key for key in keys}
+        self.required = tuple(key for key in keys if key.required)
 
 
 class Fields:
-    """A mapping, read by a table: ``fields[KEY]`` is the value or its default."""
+    """A mapping, read by a table: ``fields[KEY]`` is the value or its default; ``others`` are further keys."""
 
-    def __init__(self, node: MappingNode, table: Table, entries: Mapping[str, Entry]) -> None:
+    __slots__ = ("entries", "node", "others", "values")
+
+    def __init__(self, node: MappingNode, entries: Mapping[str, Entry]) -> None:
         self.node = node
         self.entries = entries
         self.values: dict[str, object] = {}
-        self.others = {name: entry for name, entry in entries.items() if table.key(name) is None}
+        self.others: dict[str, Entry] = {}
 
     def __getitem__(self, key: Key[T]) -> T:
         return self.values.get(key.name, key.default)  # type: ignore[return-value]  # read by this very key's kind
@@ -69,15 +75,19 @@ class Fields:
         return key.name in self.values
 
     def key_place(self, key: Key[T]) -> Place:
-        return place_of(self.entries[key.name].key)
+        return place_of(self.entries[key.name][0])
 
     def value_place(self, key: Key[T]) -> Place:
-        entry = self.entries[key.name]
-        return spot(entry.value, place_of(entry.key))
+        key_node, value = self.entries[key.name]
+        return spot(value, key_node)
+
+    def key_node(self, key: Key[T]) -> Node | None:
+        entry = self.entries.get(key.name)
+        return entry[0] if entry else None
 
     def value(self, key: Key[T]) -> Node | None:
         entry = self.entries.get(key.name)
-        return entry.value if entry else None
+        return entry[1] if entry else None
 
 
 def read_fields(
@@ -85,7 +95,7 @@ def read_fields(
     node: Node,
     table: Table,
     what: str,
-    key_place: Place | None = None,
+    key: Node | None = None,
     *,
     missing_at: Place | None = None,
 ) -> Fields | None:
@@ -94,28 +104,31 @@ def read_fields(
     ``missing_at`` is where missing keys are shown, by default where the mapping begins.
     """
     if not isinstance(node, MappingNode):
-        reader.mistyped(what, "a mapping", node, key_place)
+        reader.mistyped(what, "a mapping", node, key)
         return None
-    fields = Fields(node, table, reader.document.entries(node))
-    for key in table.keys:
-        entry = fields.entries.get(key.name)
-        if entry is not None:
-            value = key.kind.read(reader, key.name, entry.value, place_of(entry.key))
-            if value is not None:
-                fields.values[key.name] = value
-        elif key.required:
-            text = f"{key.name} is missing in {what}"
-            reader.report("missing-key", missing_at or place_of(node), text, about=key.name)
+    fields = Fields(node, reader.document.entries(node))
+    for name, entry in fields.entries.items():
+        known = table.by_name.get(name)
+        if known is None:
+            fields.others[name] = entry
+            continue
+        value = known.kind.read(reader, name, entry[1], entry[0])
+        if value is not None:
+            fields.values[name] = value
+    for each in table.required:
+        if each.name not in fields.entries:
+            text = f"{each.name} is missing in {what}"
+            reader.report("missing-key", missing_at or place_of(node), text, about=each.name)
     if table.others is None:
-        for name, entry in fields.others.items():
-            report_unknown_key(reader, entry.key, name, table, what)
+        for name, (key_node, _) in fields.others.items():
+            report_unknown_key(reader, key_node, name, table, what)
     return fields
 
 
 def title(reader: Reader, node: Node, kind: str) -> str:
     """How messages call an entry of a list: by its name, if it has one."""
     entry = reader.document.entries(node).get("name") if isinstance(node, MappingNode) else None
-    return f'{kind} "{shortened(entry.value.value)}"' if entry and isinstance(entry.value, ScalarNode) else f"a {kind}"
+    return f'{kind} "{shortened(entry[1].value)}"' if entry and isinstance(entry[1], ScalarNode) else f"a {kind}"
 
 
 def report_unknown_key(reader: Reader, key: ScalarNode, name: str, table: Table, what: str) -> None:
@@ -128,38 +141,33 @@ def report_unknown_key(reader: Reader, key: ScalarNode, name: str, table: Table,
 # --- kinds of values ---
 
 
-@dataclass(frozen=True, slots=True)
 class Text:
-    described: str = "a string"
+    described = "a string"
 
-    def read(self, reader: Reader, name: str, node: Node, key_place: Place) -> str | None:
-        return reader.text(name, node, key_place)
+    def read(self, reader: Reader, name: str, node: Node, key: Node) -> str | None:
+        return reader.text(name, node, key)
 
 
-@dataclass(frozen=True, slots=True)
 class Flag:
-    described: str = "true or false"
+    described = "true or false"
 
-    def read(self, reader: Reader, name: str, node: Node, key_place: Place) -> bool | None:
+    def read(self, reader: Reader, name: str, node: Node, key: Node) -> bool | None:
         value = scalar_value(node)
         if isinstance(value, bool):
             return value
-        reader.mistyped(name, self.described, node, key_place)
+        reader.mistyped(name, self.described, node, key)
         return None
 
 
-@dataclass(frozen=True, slots=True)
 class Integer:
-    minimum: int | None = None
+    def __init__(self, minimum: int | None = None) -> None:
+        self.minimum = minimum
+        self.described = "a whole number" if minimum is None else f"a whole number, {minimum} or more"
 
-    @property
-    def described(self) -> str:
-        return "a whole number" if self.minimum is None else f"a whole number, {self.minimum} or more"
-
-    def read(self, reader: Reader, name: str, node: Node, key_place: Place) -> int | None:
+    def read(self, reader: Reader, name: str, node: Node, key: Node) -> int | None:
         value = scalar_value(node)
         if not isinstance(value, int) or isinstance(value, bool):
-            reader.mistyped(name, "a whole number", node, key_place)
+            reader.mistyped(name, "a whole number", node, key)
             return None
         if self.minimum is not None and value < self.minimum:
             reader.refused(name, str(value), f"{self.minimum} or more", place_of(node))
@@ -167,65 +175,60 @@ class Integer:
         return value
 
 
-@dataclass(frozen=True, slots=True)
 class Choice:
-    allowed: tuple[str, ...]
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        self.allowed = allowed
+        self.described = f"one of {', '.join(allowed)}"
 
-    @property
-    def described(self) -> str:
-        return f"one of {', '.join(self.allowed)}"
-
-    def read(self, reader: Reader, name: str, node: Node, key_place: Place) -> str | None:
-        value = reader.text(name, node, key_place)
+    def read(self, reader: Reader, name: str, node: Node, key: Node) -> str | None:
+        value = reader.text(name, node, key)
         if value is not None and value not in self.allowed:
             reader.refused(name, value, ", ".join(self.allowed), place_of(node), near=self.allowed)
             return None
         return value
 
 
-@dataclass(frozen=True, slots=True)
 class Several(Generic[T]):
     """One value, or a list of them; an empty list and an empty text mean: not given."""
 
-    one: Kind[T]
+    def __init__(self, one: Kind[T]) -> None:
+        self.one = one
+        self.described = f"{one.described}, or a list of them"
 
-    @property
-    def described(self) -> str:
-        return f"{self.one.described}, or a list of them"
-
-    def read(self, reader: Reader, name: str, node: Node, key_place: Place) -> tuple[T, ...] | None:
+    def read(self, reader: Reader, name: str, node: Node, key: Node) -> tuple[T, ...] | None:
         if isinstance(node, SequenceNode):
-            found = [self.one.read(reader, name, member, place_of(member)) for member in node.value]
+            found = [self.one.read(reader, name, member, member) for member in node.value]
         elif isinstance(node, MappingNode) or scalar_value(node) is None:
-            reader.mistyped(name, "a string or a list of strings", node, key_place)
+            reader.mistyped(name, "a string or a list of strings", node, key)
             return None
         elif node.value == "":
             return ()
         else:
-            found = [self.one.read(reader, name, node, key_place)]
+            found = [self.one.read(reader, name, node, key)]
         good = tuple(each for each in found if each is not None)
         return good if len(good) == len(found) else None
 
 
-@dataclass(frozen=True, slots=True)
 class Regex:
     """``for_strangers``: what it is searched in may be written by anybody."""
 
-    for_strangers: bool = False
-    described: str = "a regular expression"
+    described = "a regular expression"
 
-    def read(self, reader: Reader, name: str, node: Node, key_place: Place) -> Expression | None:
-        source = reader.text(name, node, key_place)
+    def __init__(self, *, for_strangers: bool = False) -> None:
+        self.for_strangers = for_strangers
+
+    def read(self, reader: Reader, name: str, node: Node, key: Node) -> Expression | None:
+        source = reader.text(name, node, key)
         if source is None:
             return None
         return reader.compiled(name, source, node, for_strangers=self.for_strangers)
 
 
-@dataclass(frozen=True, slots=True)
 class Nested:
     """A mapping or a list with a reading of its own: the value is the node."""
 
-    described: str
+    def __init__(self, described: str) -> None:
+        self.described = described
 
-    def read(self, reader: Reader, name: str, node: Node, key_place: Place) -> Node | None:
+    def read(self, reader: Reader, name: str, node: Node, key: Node) -> Node | None:
         return node

@@ -5,32 +5,41 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import CodeType
+from types import CodeType, MappingProxyType, TracebackType
+from typing import NamedTuple
 
 from yaml.nodes import Node, SequenceNode
 
-from ci_gate.config.document import Place, place_of
-from ci_gate.config.functions import Function, Functions, error_text
+from ci_gate.config.document import place_of
 from ci_gate.config.layout import schema
 from ci_gate.config.layout.fields import read_fields
 from ci_gate.config.layout.jobs import JobRules
 from ci_gate.config.layout.reader import Reader
 from ci_gate.config.nearest import nearest
 
-PYTHON_2 = re.compile(
+Function = Callable[..., object]
+
+
+class Functions(NamedTuple):
+    """The functions that the jobs of one loaded layout name."""
+
+    by_name: Mapping[str, Function] = MappingProxyType({})
+
+
+PYTHON_2 = (  # compiled when a file fails, which is seldom
     r"Missing parentheses in call to 'print'|Missing parentheses in call to 'exec'|multiple exception types must be"
     r"|leading zeros in decimal|invalid decimal literal|inconsistent use of tabs|did you mean print"
     r"|'(iteritems|itervalues|iterkeys|has_key)'"
     r"|name '(basestring|unicode|unichr|xrange|raw_input|long|reduce|reload|execfile|file|cmp)'"
     r"|No module named '(urllib2|urlparse|ConfigParser|StringIO|cStringIO|cPickle|httplib|Queue|commands|__builtin__)'"
 )
-PYTHON_2_LINE = re.compile(r"^\s*(print\s+[^=(\s]|exec\s+[\"'\w]|except\s+\S+\s*,\s*\w+\s*:|raise\s+\w+\s*,)|<>|`\w")
+PYTHON_2_LINE = r"^\s*(print\s+[^=(\s]|exec\s+[\"'\w]|except\s+\S+\s*,\s*\w+\s*:|raise\s+\w+\s*,)|<>|`\w"
 PYTHON_2_ADVICE = "; the file looks written for Python 2, and functions run on Python 3 here"
 
 
-def read_includes(reader: Reader, node: Node | None, key_place: Place, folder: Path) -> dict[str, object] | None:
+def read_includes(reader: Reader, node: Node | None, key: Node | None, folder: Path) -> dict[str, object] | None:
     """Run the files, in order, in one fresh namespace, which is returned. ``folder`` is the layout's own.
 
     None if any of them is missing from it, which is then reported: whatever is not there may have been in that one.
@@ -39,7 +48,7 @@ def read_includes(reader: Reader, node: Node | None, key_place: Place, folder: P
     if node is None:
         return namespace
     if not isinstance(node, SequenceNode):
-        reader.mistyped("includes", "a list of mappings", node, key_place)
+        reader.mistyped("includes", "a list of mappings", node, key)
         return None
     complete = True
     for member in node.value:
@@ -83,17 +92,35 @@ def _execute(code: CodeType, path: Path, namespace: dict[str, object], source: b
         with contextlib.redirect_stdout(sys.stderr):
             exec(code, namespace)  # noqa: S102  # operators' own code, which is what an include is
     except (Exception, SystemExit) as problem:  # noqa: BLE001  # it may raise whatever it likes
-        frames = [each for each in traceback.extract_tb(problem.__traceback__) if each.filename == str(path)]
-        line = frames[-1].lineno if frames else None
-        return _described(error_text(problem), path, line, source)
+        return _described(error_text(problem), path, _line(problem.__traceback__, path), source)
     return None
+
+
+def _line(trace: TracebackType | None, path: Path) -> int | None:
+    """The innermost line of the file itself."""
+    line = None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def error_text(problem: BaseException) -> str:
+    """``KeyError: 'node'``; the text of an operator's own exception may be broken itself."""
+    try:
+        text = str(problem)
+    except Exception:  # noqa: BLE001  # as above
+        text = "its text cannot be made"
+    return f"{type(problem).__name__}: {text}" if text else type(problem).__name__
 
 
 def _described(reason: str, path: Path, line: int | None, source: bytes) -> str:
     where = f"{path}:{line}" if line else str(path)
     lines = source.decode("utf-8", "replace").splitlines()
     text = lines[line - 1] if line and line <= len(lines) else ""
-    old = PYTHON_2.search(reason) or (reason.startswith(("SyntaxError", "TabError")) and PYTHON_2_LINE.search(text))
+    is_syntax = reason.startswith(("SyntaxError", "TabError"))
+    old = re.search(PYTHON_2, reason) or (is_syntax and re.search(PYTHON_2_LINE, text))
     return f"{reason} ({where})" + (PYTHON_2_ADVICE if old else "")
 
 

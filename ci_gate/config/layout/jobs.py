@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from yaml.nodes import Node, ScalarNode, SequenceNode
 from ci_gate.config.document import Place, place_of
 from ci_gate.config.layout import schema
 from ci_gate.config.layout.fields import Fields, Key, read_fields, title
-from ci_gate.config.layout.linear import NameMatcher
+from ci_gate.config.layout.name_index import NameIndex
 from ci_gate.config.layout.names import BLANK, Names, report_job_name
 from ci_gate.config.layout.reader import Reader
 from ci_gate.config.problems import Level
@@ -37,6 +37,10 @@ REPLACING: Mapping[str, Key[Any]] = {
 """Attributes whose later value replaces the earlier one, unless it is empty."""
 
 
+Numbers = tuple[int, ...]
+"""Of entries, as they stand in the file."""
+
+
 @dataclass(slots=True, eq=False)
 class Rule:
     """One entry under ``jobs``. ``expression`` is set for a pattern; ``replaces`` is what it replaces in a job."""
@@ -46,7 +50,6 @@ class Rule:
     expression: Expression | None
     replaces: dict[str, Any]
     swift: tuple[Swift, ...]
-    used: bool = False
 
     @property
     def place(self) -> Place:
@@ -56,41 +59,45 @@ class Rule:
 class JobRules:
     """All entries under ``jobs``, in the order of the file."""
 
-    def __init__(self, reader: Reader, node: Node | None, key_place: Place) -> None:
+    def __init__(self, reader: Reader, node: Node | None, key: Node | None) -> None:
         self._reader = reader
-        self.rules = _read_rules(reader, node, key_place)
+        self.rules = _read_rules(reader, node, key)
         self.exact = {rule.name: rule for rule in self.rules if rule.expression is None}
-        self._order = {id(rule): index for index, rule in enumerate(self.rules)}
-        self._patterns = [rule for rule in self.rules if rule.expression is not None]
-        self._matcher = NameMatcher([rule.expression for rule in self._patterns if rule.expression])
-        self._combined: dict[tuple[int, ...], dict[str, Any]] = {}
 
-    def job(self, name: str) -> Job:
-        """The job with everything that its entry and the patterns that reach it say."""
-        rules = self._reaching(name)
-        for rule in rules:
-            rule.used = True
-        key = tuple(id(rule) for rule in rules)
-        attributes = self._combined.get(key)
-        if attributes is None:
-            attributes = self._combined[key] = self._combine(rules)
-        return Job(name=name, **attributes)
+    def jobs(self, used: Collection[str]) -> dict[str, Job]:
+        """``used``, the jobs that projects have, and all that have an entry, with everything that their entry and the
+        patterns that reach them say."""
+        reached = self._reached([*used, *(name for name in self.exact if name not in used)])
+        self._check(set().union(*{reached[name] for name in used}))
+        attributes = {numbers: self._combine(numbers) for numbers in set(reached.values())}
+        return {name: Job(name, **attributes[numbers]) for name, numbers in reached.items()}
 
-    def _reaching(self, name: str) -> list[Rule]:
-        """An entry of its own takes the patterns above it; a job without one takes all."""
-        exact = self.exact.get(name)
-        patterns = [self._patterns[index] for index in self._matcher.matching(name)]
-        if exact is None:
-            return patterns
-        return [rule for rule in patterns if self._order[id(rule)] < self._order[id(exact)]] + [exact]
+    def _reached(self, names: Collection[str]) -> dict[str, Numbers]:
+        """By job: the numbers of the entries that reach it. An entry of its own takes the patterns above it; a job
+        without one takes all."""
+        reached: dict[str, Numbers] = dict.fromkeys(names, ())
+        index = NameIndex(names)
+        done = set()
+        for number, rule in enumerate(self.rules):
+            if rule.expression is None:
+                reached[rule.name] += (number,)
+                done.add(rule.name)
+                continue
+            for name in index.matching(rule.expression):
+                if name not in done:
+                    reached[name] += (number,)
+                else:
+                    text = f'"{rule.name}" does not reach the job "{name}", whose entry is above it'
+                    self._reader.report("pattern-after-job", rule.place, text)
+        return reached
 
-    def _combine(self, rules: Iterable[Rule]) -> dict[str, Any]:
-        """The attributes of a job that these rules reach, in order."""
+    def _combine(self, numbers: Numbers) -> dict[str, Any]:
+        """The attributes of a job that these entries reach, in order."""
         values: dict[str, Any] = {}
         tags: frozenset[str] = frozenset()
         swift: dict[str, Swift] = {}
         hold = False
-        for rule in rules:
+        for rule in [self.rules[number] for number in numbers]:
             values.update(rule.replaces)
             tags |= frozenset(rule.fields[schema.TAGS])
             swift.update({each.name: each for each in rule.swift})
@@ -101,36 +108,25 @@ class JobRules:
                 hold = hold or rule.fields[schema.HOLD]
         return values | {"hold_following_changes": hold, "tags": tags, "swift": tuple(swift.values())}
 
-    def check(self, used_jobs: Iterable[str]) -> None:
-        """What can be said only when all projects are read."""
-        used = set(used_jobs)
-        for rule in self.rules:
-            if rule.expression is None and rule.name not in used:
-                self._reader.report("unused", rule.place, f'job "{rule.name}" is unused: no project has it')
-                if EXPRESSION_SIGNS.search(rule.name):
-                    text = (
-                        f'job name "{rule.name}" looks like a regular expression, but only names that start with ^ are'
-                    )
-                    self._reader.report("regex-without-caret", rule.place, text)
-            elif rule.expression is not None and not rule.used:
+    def _check(self, at_work: Collection[int]) -> None:
+        for number, rule in enumerate(self.rules):
+            if number in at_work:
+                continue
+            if rule.expression is not None:
                 self._reader.report("unused", rule.place, f'job pattern "{rule.name}" is unused: it reaches no job')
-        for exact in self.exact.values():
-            for rule in self._patterns:
-                if (
-                    self._order[id(rule)] > self._order[id(exact)]
-                    and rule.expression
-                    and rule.expression.match(exact.name)
-                ):
-                    text = f'"{rule.name}" does not reach the job "{exact.name}", whose entry is above it'
-                    self._reader.report("pattern-after-job", rule.place, text)
+                continue
+            self._reader.report("unused", rule.place, f'job "{rule.name}" is unused: no project has it')
+            if EXPRESSION_SIGNS.search(rule.name):
+                text = f'job name "{rule.name}" looks like a regular expression, but only names that start with ^ are'
+                self._reader.report("regex-without-caret", rule.place, text)
 
 
-def _read_rules(reader: Reader, node: Node | None, key_place: Place) -> list[Rule]:
+def _read_rules(reader: Reader, node: Node | None, key: Node | None) -> list[Rule]:
     if node is None:
         return []
     names = Names(reader, "job")
     rules = []
-    for member in reader.members("jobs", node, "a list of jobs", key_place):
+    for member in reader.members("jobs", node, "a list of jobs", key):
         fields = read_fields(reader, member, schema.JOB, title(reader, member, "job"))
         if fields is not None:
             name = names.read(fields, schema.JOB_NAME)
@@ -196,7 +192,7 @@ def _skip_if(reader: Reader, fields: Fields) -> tuple[SkipIf, ...]:
     if node is None:
         return ()
     found = []
-    for member in reader.members("skip-if", node, "a list of mappings", fields.key_place(schema.SKIP_IF)):
+    for member in reader.members("skip-if", node, "a list of mappings", fields.key_node(schema.SKIP_IF)):
         entry = read_fields(reader, member, schema.SKIP, "an entry of skip-if")
         if entry is None:
             continue
@@ -213,8 +209,8 @@ def _swift(reader: Reader, fields: Fields) -> tuple[Swift, ...]:
         return ()
     found = []
     for member in node.value if isinstance(node, SequenceNode) else [node]:
-        key_place = fields.key_place(schema.SWIFT) if member is node else None
-        entry = read_fields(reader, member, schema.DESTINATION, "a swift destination", key_place)
+        key = fields.key_node(schema.SWIFT) if member is node else None
+        entry = read_fields(reader, member, schema.DESTINATION, "a swift destination", key)
         if entry is None:
             continue
         found.append(

@@ -9,15 +9,13 @@ RE2 has no means for (other look-arounds, references back) is for ``timed.py``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import takewhile
 from re import _constants as sre  # type: ignore[attr-defined]  # no public way to a parsed expression
 from re import _parser as parser  # type: ignore[attr-defined]  # as above
 from typing import Any
 
 import re2
-
-from ci_gate.model.expression import Expression
 
 MOST_REPEATS = 1000  # RE2's own limit
 MOST_MEMORY = 64 * 1024 * 1024
@@ -72,29 +70,6 @@ def _looks_ahead(node: tuple[Any, Any]) -> bool:
 
 def _at_begin(translated: str) -> Any:
     return re2.compile(rf"\A(?:{translated})", _options())
-
-
-class NameMatcher:
-    """Which of many expressions match a text from its first character on: one look for all that RE2 can take."""
-
-    def __init__(self, expressions: Sequence[Expression]) -> None:
-        self._alone: list[tuple[int, Expression]] = []
-        self._indexes: list[int] = []
-        self._set = re2.Set.MatchSet(_options())
-        for index, each in enumerate(expressions):
-            try:
-                self._set.Add(f"(?:{_translated(each.python_source or each.source)})")
-            except (_UntranslatableError, re2.error):
-                self._alone.append((index, each))
-            else:
-                self._indexes.append(index)
-        if self._indexes:
-            self._set.Compile()
-
-    def matching(self, text: str) -> list[int]:
-        """The indexes of those that match, in order."""
-        together = (self._set.Match(_as_utf8(text)) if self._indexes else None) or ()
-        return sorted([*(self._indexes[each] for each in together), *(i for i, one in self._alone if one.match(text))])
 
 
 def _options() -> re2.Options:

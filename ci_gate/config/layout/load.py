@@ -14,16 +14,14 @@ from ci_gate.config.document import (
     LARGEST_FILE_BYTES,
     START,
     Duplicate,
-    Place,
     YamlError,
     decode,
     place_of,
     read_document,
 )
-from ci_gate.config.functions import Functions
 from ci_gate.config.layout import schema
 from ci_gate.config.layout.fields import Fields, Key, read_fields
-from ci_gate.config.layout.includes import read_includes, resolve_functions
+from ci_gate.config.layout.includes import Functions, read_includes, resolve_functions
 from ci_gate.config.layout.jobs import JobRules
 from ci_gate.config.layout.pipelines import read_pipelines
 from ci_gate.config.layout.projects import ProjectReader, Projects
@@ -110,9 +108,7 @@ def _load(
     functions = resolve_functions(reader, rules, namespace)
     templates = read_templates(reader, *_section(top, schema.TEMPLATES), names)
     projects = ProjectReader(reader, names, templates).read(*_section(top, schema.PROJECTS))
-    jobs = {name: rules.job(name) for name in projects.first_named}
-    rules.check(jobs)
-    jobs |= {name: rules.job(name) for name in rules.exact if name not in jobs}
+    jobs = rules.jobs(projects.first_named)
     queues = QueueBuilder(reader, rules, jobs, noop_joins).build(pipelines, projects.by_name)
     _note_conditional_parents(reader, projects, jobs)
     if available_jobs:
@@ -120,8 +116,8 @@ def _load(
     return Layout(pipelines, jobs, projects.by_name, queues), functions
 
 
-def _section(top: Fields, key: Key[Node | None]) -> tuple[Node | None, Place]:
-    return top.value(key), top.key_place(key) if key.name in top.entries else START
+def _section(top: Fields, key: Key[Node | None]) -> tuple[Node | None, Node | None]:
+    return top.value(key), top.key_node(key)
 
 
 def _note_conditional_parents(reader: Reader, projects: Projects, jobs: Mapping[str, Job]) -> None:

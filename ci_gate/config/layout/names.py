@@ -47,6 +47,10 @@ def why_no_job_name(name: str) -> str | None:
     return 'it must not contain ":"' if found.group() == ":" else "it must not contain control characters"
 
 
+def is_job_name(name: str) -> bool:
+    return bool(name) and not name.startswith("^") and NOT_IN_JOB_NAMES.search(name) is None
+
+
 def report_job_name(reader: Reader, name: str, place: Place) -> bool:
     """Report what is no name for a job; True if it is one."""
     why = why_no_job_name(name)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from yaml.nodes import Node, SequenceNode
 
-from ci_gate.config.document import Place, place_of
+from ci_gate.config.document import place_of
 from ci_gate.config.layout import schema
 from ci_gate.config.layout.fields import Fields, Key, Table, read_fields, title
 from ci_gate.config.layout.names import Names
@@ -14,17 +14,17 @@ from ci_gate.config.layout.reader import Reader
 from ci_gate.config.layout.reporters import read_reporters
 from ci_gate.config.layout.triggers import read_triggers
 from ci_gate.config.layout.votes import read_vote_requirements
-from ci_gate.model.build import Precedence
 from ci_gate.model.layout import DEPENDENT, Pipeline, Priority, Requirements, Window
+from ci_gate.model.modes import Precedence
 
 
-def read_pipelines(reader: Reader, node: Node | None, key_place: Place) -> tuple[Pipeline, ...]:
+def read_pipelines(reader: Reader, node: Node | None, key: Node | None) -> tuple[Pipeline, ...]:
     """In the order of the file, which is the order in which events meet them."""
     if node is None:
         return ()
     names = Names(reader, "pipeline")
     read = []
-    for member in reader.members("pipelines", node, "a list of pipelines", key_place):
+    for member in reader.members("pipelines", node, "a list of pipelines", key):
         fields = read_fields(reader, member, schema.PIPELINE, title(reader, member, "pipeline"))
         if fields is None:
             continue
@@ -43,7 +43,7 @@ def _pipeline(reader: Reader, fields: Fields, name: str, names: Collection[str])
         name=name,
         manager=manager,
         source=_source(reader, fields),
-        triggers=read_triggers(reader, fields.value(schema.TRIGGER), _place(fields, schema.TRIGGER), name, names),
+        triggers=read_triggers(reader, fields.value(schema.TRIGGER), fields.key_node(schema.TRIGGER), name, names),
         description=fields[schema.DESCRIPTION] or None,
         precedence=Precedence(fields[schema.PRECEDENCE]),
         success_message=fields[schema.SUCCESS_TEXT],
@@ -72,10 +72,6 @@ def _pipeline(reader: Reader, fields: Fields, name: str, names: Collection[str])
         priorities=_priorities(reader, fields),
         limit=fields[schema.LIMIT] or None,
     )
-
-
-def _place(fields: Fields, key: Key[Node | None]) -> Place:
-    return fields.key_place(key) if key.name in fields.entries else place_of(fields.node)
 
 
 def _check_effects(reader: Reader, fields: Fields, manager: str) -> None:
@@ -114,7 +110,7 @@ def _source(reader: Reader, fields: Fields) -> str:
 
 def _requirements(reader: Reader, pipeline: Fields, key: Key[Node | None], table: Table) -> Requirements:
     node = pipeline.value(key)
-    fields = read_fields(reader, node, table, key.name, pipeline.key_place(key)) if node is not None else None
+    fields = read_fields(reader, node, table, key.name, pipeline.key_node(key)) if node is not None else None
     if fields is None:
         return Requirements()
     votes = schema.REQUIRED_VOTES
@@ -122,7 +118,7 @@ def _requirements(reader: Reader, pipeline: Fields, key: Key[Node | None], table
         is_open=fields[schema.OPEN],
         current_patchset=fields[schema.CURRENT],
         statuses=fields[schema.STATUS],
-        approval=read_vote_requirements(reader, votes.name, fields.value(votes), _place(fields, votes)),
+        approval=read_vote_requirements(reader, votes.name, fields.value(votes), fields.key_node(votes)),
         wip=fields[schema.WIP],
         private=fields[schema.PRIVATE],
         submittable=fields[schema.SUBMITTABLE],
@@ -134,7 +130,7 @@ def _priorities(reader: Reader, pipeline: Fields) -> tuple[Priority, ...]:
     if node is None:
         return ()
     if not isinstance(node, SequenceNode):
-        reader.mistyped("priority", "a list of mappings", node, pipeline.key_place(schema.PRIORITY))
+        reader.mistyped("priority", "a list of mappings", node, pipeline.key_node(schema.PRIORITY))
         return ()
     read = [read_fields(reader, member, schema.PRIORITY_ENTRY, "an entry of priority") for member in node.value]
     return tuple(

@@ -74,23 +74,23 @@ class Reader:
 
     # --- values ---
 
-    def mistyped(self, name: str, wanted: str, node: Node, key_place: Place | None = None) -> None:
+    def mistyped(self, name: str, wanted: str, node: Node, key: Node | None = None) -> None:
         """``voting must be true or false, not the string "no"``; for a bare name the advice to quote it."""
         advice = ""
         if wanted.startswith("a string") and is_bare(node):
             advice = f'; quote it: "{node.value}"'
-        self.report("bad-type", spot(node, key_place), f"{name} must be {wanted}, not {described(node)}{advice}")
+        self.report("bad-type", spot(node, key), f"{name} must be {wanted}, not {described(node)}{advice}")
 
     def refused(self, name: str, value: str, allowed: str, place: Place, *, near: Iterable[str] = ()) -> None:
         meant = nearest(value, near)
         hint = f'did you mean "{meant}"? ' if meant else ""
         self.report("bad-value", place, f'{name}: "{shortened(value)}" is not allowed; {hint}allowed: {allowed}')
 
-    def text(self, name: str, node: Node, key_place: Place | None = None) -> str | None:
+    def text(self, name: str, node: Node, key: Node | None = None) -> str | None:
         value = scalar_value(node)
         if isinstance(value, str):
             return value
-        self.mistyped(name, "a string", node, key_place)
+        self.mistyped(name, "a string", node, key)
         return None
 
     def compiled(self, name: str, source: str, node: Node, *, for_strangers: bool = False) -> Expression | None:
@@ -106,17 +106,17 @@ class Reader:
         self.report("bad-regex", place_of(node), f"{name}: not a valid regular expression: {known}")
         return None
 
-    def members(self, name: str, node: Node, wanted: str, key_place: Place | None = None) -> list[Node]:
+    def members(self, name: str, node: Node, wanted: str, key: Node | None = None) -> list[Node]:
         """The members of a list; anything else is a problem and has none."""
         if isinstance(node, SequenceNode):
             return list(node.value)
-        self.mistyped(name, wanted, node, key_place)
+        self.mistyped(name, wanted, node, key)
         return []
 
 
-def spot(node: Node, key_place: Place | None) -> Place:
+def spot(node: Node, key: Node | None) -> Place:
     """Where a problem with a value is shown: at the value, or at its key if nothing was written."""
-    return key_place if key_place and is_unwritten(node) else place_of(node)
+    return place_of(key if key and is_unwritten(node) else node)
 
 
 def is_unwritten(node: Node) -> bool:

@@ -22,7 +22,7 @@ def read_reporters(reader: Reader, pipeline: Fields, key: Key[Node | None], pipe
     if node is None:
         return ()
     if not isinstance(node, MappingNode):
-        reader.mistyped(key.name, "a mapping, such as `gerrit:` with labels under it", node, pipeline.key_place(key))
+        reader.mistyped(key.name, "a mapping, such as `gerrit:` with labels under it", node, pipeline.key_node(key))
         return ()
     found = []
     for name, entry in reader.document.entries(node).items():
@@ -43,11 +43,12 @@ def _driver(reader: Reader, name: str, entry: Entry) -> str | None:
     if reader.connections is not None:
         driver = reader.connections.get(name)
         return driver if driver in DRIVERS else None
-    if _is_vote(entry.value):
+    settings = entry[1]
+    if _is_vote(settings):
         return None
-    if name == "gerrit" or not isinstance(entry.value, MappingNode):
+    if name == "gerrit" or not isinstance(settings, MappingNode):
         return "gerrit"
-    keys = set(reader.document.entries(entry.value))
+    keys = set(reader.document.entries(settings))
     if name == "smtp" or (keys and keys <= _names(schema.SMTP_REPORTER)):
         return "smtp"
     return "sql" if keys and keys <= _names(schema.SQL_REPORTER) else "gerrit"
@@ -67,22 +68,21 @@ def _report_unknown(reader: Reader, name: str, entry: Entry, pipeline: str) -> N
     text = f'unknown reporter "{name}" in pipeline "{pipeline}"'
     if name in schema.BUILT_IN_TRIGGERS:
         hint = f"; {name} is a trigger only"
-    elif _is_vote(entry.value):
+    elif _is_vote(entry[1]):
         connection = next(iter(reader.connections_with("gerrit")), "gerrit")
-        hint = f"; put votes under the connection's name: `{connection}: {{{name}: {entry.value.value}}}`"
+        hint = f"; put votes under the connection's name: `{connection}: {{{name}: {entry[1].value}}}`"
     else:
         meant = nearest(name, available)
         hint = f'; did you mean "{meant}"?' if meant else ""
     listed = f"; available: {', '.join(available)}" if available else ""
-    reader.report("unknown-reporter", place_of(entry.key), text + hint + listed, about=name)
+    reader.report("unknown-reporter", place_of(entry[0]), text + hint + listed, about=name)
 
 
 def _read(reader: Reader, name: str, entry: Entry, driver: str) -> Reporter | None:
-    key_place = place_of(entry.key)
     if driver == "gerrit":
         return _gerrit(reader, name, entry)
     table = schema.SMTP_REPORTER if driver == "smtp" else schema.SQL_REPORTER
-    fields = read_fields(reader, entry.value, table, name, key_place)
+    fields = read_fields(reader, entry[1], table, name, entry[0])
     if fields is None:
         return None
     if driver == "sql":
@@ -93,35 +93,34 @@ def _read(reader: Reader, name: str, entry: Entry, driver: str) -> Reporter | No
 
 
 def _gerrit(reader: Reader, name: str, entry: Entry) -> GerritReporter | None:
-    if not isinstance(entry.value, MappingNode):
-        reader.mistyped(name, "a mapping of labels and options", entry.value, place_of(entry.key))
+    key, node = entry
+    if not isinstance(node, MappingNode):
+        reader.mistyped(name, "a mapping of labels and options", node, key)
         return None
     labels: list[tuple[str, int]] = []
     flags: list[str] = []
     options: list[tuple[str, str]] = []
-    for key, setting in reader.document.entries(entry.value).items():
-        value = scalar_value(setting.value)
-        if key in OURS:
-            _report_ours(reader, key, place_of(setting.key))
+    for setting, (setting_key, setting_value) in reader.document.entries(node).items():
+        value = scalar_value(setting_value)
+        if setting in OURS:
+            _report_ours(reader, setting, place_of(setting_key))
         elif value is False or value is None:
-            text = f"{key} has no effect: {described(setting.value)} leaves it out"
-            reader.report("no-effect", place_of(setting.key), text)
-        elif key in schema.GERRIT_OPTIONS:
+            text = f"{setting} has no effect: {described(setting_value)} leaves it out"
+            reader.report("no-effect", place_of(setting_key), text)
+        elif setting in schema.GERRIT_OPTIONS:
             if isinstance(value, str):
-                options.append((key, value))
+                options.append((setting, value))
             else:
-                reader.mistyped(key, "a string", setting.value, place_of(setting.key))
+                reader.mistyped(setting, "a string", setting_value, setting_key)
         elif value is True:
-            flags.append(key)
-        elif key in schema.GERRIT_FLAGS:
-            found = described(setting.value)
-            reader.report(
-                "bad-value", spot(setting.value, place_of(setting.key)), f"{key}: {found} is not allowed; allowed: true"
-            )
+            flags.append(setting)
+        elif setting in schema.GERRIT_FLAGS:
+            text = f"{setting}: {described(setting_value)} is not allowed; allowed: true"
+            reader.report("bad-value", spot(setting_value, setting_key), text)
         else:
-            vote = vote_value(reader, key, setting)
+            vote = vote_value(reader, setting, setting_key, setting_value)
             if vote is not None:
-                labels.append((key, vote))
+                labels.append((setting, vote))
     return GerritReporter(name, labels=tuple(labels), flags=tuple(flags), options=tuple(options))
 
 

@@ -7,9 +7,9 @@ from typing import TypeVar
 from yaml.nodes import Node
 
 from ci_gate.config.layout.fields import Choice, Flag, Integer, Key, Kind, Nested, Regex, Several, Table, Text
-from ci_gate.model.build import Precedence
 from ci_gate.model.expression import Expression
 from ci_gate.model.layout import DEFAULT_MERGE_FAILURE_MESSAGE, DEPENDENT, INDEPENDENT, SUPERCEDENT
+from ci_gate.model.modes import Precedence
 
 T = TypeVar("T")
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from yaml.nodes import MappingNode, Node, ScalarNode
 
 from ci_gate.config.document import Place, place_of
 from ci_gate.config.layout import schema
 from ci_gate.config.layout.fields import Fields, read_fields, report_unknown_key
-from ci_gate.config.layout.names import Names, report_job_name, why_no_job_name
+from ci_gate.config.layout.names import Names, is_job_name, report_job_name, why_no_job_name
 from ci_gate.config.layout.reader import Reader, is_bare, shortened
-from ci_gate.config.layout.trees import Leaf, read_tree
+from ci_gate.config.layout.trees import Leaf, Source, read_tree, walk
 from ci_gate.config.nearest import nearest
 
 PARAMETER = re.compile(r"(?![0-9]+$)[^.\[]+")
@@ -27,58 +27,61 @@ class BadFormatError(Exception):
     """Not a template string; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
-    """``trees``: pipeline to job list, with the strings as written. ``parameters``: what a call must give."""
+class Template(NamedTuple):
+    """``trees``: pipeline to job list, with the strings as written. ``parameters``: what a call must give.
+
+    ``is_plain``: filled in with names of jobs, every string is the name of a job.
+    """
 
     name: str
     trees: Mapping[str, tuple[Leaf, ...]]
     parameters: frozenset[str]
+    is_plain: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A template and the values for it; the nodes are for positions."""
 
     template: Template
-    name_place: Place
+    name_node: Node
     values: Mapping[str, str]
-    places: Mapping[str, Place]
+    nodes: Mapping[str, Node]
 
 
 def read_templates(
-    reader: Reader, node: Node | None, key_place: Place, pipelines: Iterable[str]
+    reader: Reader, node: Node | None, key: Node | None, pipelines: Collection[str]
 ) -> dict[str, Template]:
     if node is None:
         return {}
     names = Names(reader, "template")
     found: dict[str, Template] = {}
-    for member in reader.members("project-templates", node, "a list of templates", key_place):
+    for member in reader.members("project-templates", node, "a list of templates", key):
         fields = read_fields(reader, member, schema.PROJECT_TEMPLATE, "a project template")
         if fields is not None:
             name = names.read(fields, schema.TEMPLATE_NAME)
-            found[name] = _template(reader, fields, name, list(pipelines))
+            found[name] = _template(reader, fields, name, pipelines)
     return found
 
 
-def _template(reader: Reader, fields: Fields, name: str, pipelines: list[str]) -> Template:
+def _template(reader: Reader, fields: Fields, name: str, pipelines: Collection[str]) -> Template:
     what = f'template "{name}"'
     if "{" in name or "}" in name:
         text = f'"{shortened(name)}": not a valid template string: a template\'s own name has no fields'
         reader.report("bad-format", fields.value_place(schema.TEMPLATE_NAME), text)
     trees = {}
     parameters: set[str] = set()
-    for key, entry in fields.others.items():
-        if key in schema.RESERVED_PIPELINE_NAMES:
-            report_unknown_key(reader, entry.key, key, schema.PROJECT_TEMPLATE, what)
+    for pipeline, (key, value) in fields.others.items():
+        if pipeline in schema.RESERVED_PIPELINE_NAMES:
+            report_unknown_key(reader, key, pipeline, schema.PROJECT_TEMPLATE, what)
             continue
-        check_pipeline(reader, key, entry.key, what, pipelines)
-        tree = read_tree(reader, key, entry.value, place_of(entry.key))
-        trees[key] = _template_strings(reader, tree, parameters)
-    return Template(name, trees, frozenset(parameters - {SHORT_NAME}))
+        check_pipeline(reader, pipeline, key, what, pipelines)
+        tree = read_tree(reader, pipeline, value, key)
+        trees[pipeline] = _template_strings(reader, tree, parameters)
+    is_plain = all(_is_plain(leaf.name) for tree in trees.values() for leaf in walk(tree))
+    return Template(name, trees, frozenset(parameters - {SHORT_NAME}), is_plain)
 
 
-def check_pipeline(reader: Reader, name: str, key: ScalarNode, what: str, pipelines: list[str]) -> None:
+def check_pipeline(reader: Reader, name: str, key: ScalarNode, what: str, pipelines: Collection[str]) -> None:
     """Report a key that should name a pipeline and does not."""
     if is_bare(key):
         reader.mistyped("the name of a pipeline", "a string", key)
@@ -127,15 +130,22 @@ def parameters_of(text: str) -> set[str]:
     return found
 
 
+def _is_plain(text: str) -> bool:
+    """Are its fields without a format, and what stands between them fit for the name of a job?"""
+    pieces = list(string.Formatter().parse(text))
+    return all(not spec and conversion is None for _, _, spec, conversion in pieces) and is_job_name(
+        "".join(literal + ("x" if field is not None else "") for literal, field, _, _ in pieces)
+    )
+
+
 def read_calls(reader: Reader, project: Fields, what: str, templates: Mapping[str, Template]) -> list[Call]:
     """``template`` of a project, in order."""
     node = project.value(schema.TEMPLATE)
     if node is None:
         return []
-    key_place = project.key_place(schema.TEMPLATE)
     form = "a list of mappings, such as `- name: TEMPLATE`"
     calls = []
-    for member in reader.members("template", node, form, key_place):
+    for member in reader.members("template", node, form, project.key_node(schema.TEMPLATE)):
         if not isinstance(member, MappingNode):
             reader.mistyped("a member of template", "a mapping, such as `name: TEMPLATE`", member)
             continue
@@ -150,44 +160,48 @@ def _call(reader: Reader, node: MappingNode, what: str, templates: Mapping[str, 
     if SHORT_NAME not in entries:
         reader.report("missing-key", place_of(node), "name is missing in a template call")
         return None
-    entry = entries[SHORT_NAME]
-    name = reader.text("name", entry.value, place_of(entry.key))
+    name_key, name_node = entries[SHORT_NAME]
+    name = reader.text("name", name_node, name_key)
     template = templates.get(name) if name is not None else None
     if name is not None and template is None:
         meant = nearest(name, templates)
         hint = f'did you mean "{meant}"?' if meant else f"known templates: {', '.join(templates) or 'none'}"
         text = f'unknown template "{shortened(name)}" in {what}; {hint}'
-        reader.report("unknown-template", place_of(entry.value), text, about=name)
+        reader.report("unknown-template", place_of(name_node), text, about=name)
     if template is None:
         return None
+    if len(entries) == 1 and not template.parameters:  # nearly always
+        return Call(template, name_node, {}, {})
     values = {}
-    places = {}
-    for key, given in entries.items():
-        if key == SHORT_NAME:
+    nodes = {}
+    for parameter, (key, given) in entries.items():
+        if parameter == SHORT_NAME:
             continue
-        if key not in template.parameters:
-            text = f'template "{template.name}" does not use the parameter "{shortened(key)}"'
+        if parameter not in template.parameters:
+            text = f'template "{template.name}" does not use the parameter "{shortened(parameter)}"'
             known = f"; its parameters: {', '.join(sorted(template.parameters))}" if template.parameters else ""
-            reader.report("unknown-parameter", place_of(given.key), text + known)
+            reader.report("unknown-parameter", place_of(key), text + known)
             continue
-        value = reader.text(key, given.value, place_of(given.key))
-        values[key] = value if value is not None else "x"
-        places[key] = place_of(given.value)
-    for missing in sorted(template.parameters - set(entries)):
+        value = reader.text(parameter, given, key)
+        values[parameter] = value if value is not None else "x"
+        nodes[parameter] = given
+    for missing in sorted(template.parameters.difference(entries)):
         text = f'template "{template.name}" needs the parameter "{missing}"'
-        reader.report("missing-parameter", place_of(entry.value), text)
+        reader.report("missing-parameter", place_of(name_node), text)
         values[missing] = "x"  # so that the rest can be checked
-    return Call(template, place_of(entry.value), values, places)
+    return Call(template, name_node, values, nodes)
 
 
-def expand(reader: Reader, call: Call, project: str) -> dict[str, tuple[Leaf, ...]]:
-    """The job lists of a call: pipeline to job list. ``{name}`` is the part of the project's name after the last /."""
-    values = {**call.values, SHORT_NAME: project.rsplit("/", 1)[-1]}
-    return {name: _expanded(reader, call, tree, values) for name, tree in call.template.trees.items()}
+def expand(reader: Reader, call: Call, project: str) -> Iterator[tuple[str, Source]]:
+    """The job lists of a call, by pipeline. ``{name}`` is the part of the project's name after the last /."""
+    values = {**call.values, SHORT_NAME: project.rpartition("/")[2]}
+    is_plain = call.template.is_plain and all(map(is_job_name, values.values()))
+    for name, tree in call.template.trees.items():
+        yield name, Source(tree, values) if is_plain else Source(tuple(_expanded(reader, call, tree, values)))
 
 
-def _expanded(reader: Reader, call: Call, leaves: Iterable[Leaf], values: Mapping[str, str]) -> tuple[Leaf, ...]:
-    found = []
+def _expanded(reader: Reader, call: Call, leaves: Iterable[Leaf], values: Mapping[str, str]) -> Iterator[Leaf]:
+    """Name by name, with a problem for each that is none."""
     for leaf in leaves:
         name = leaf.name
         if "{" in name or "}" in name:
@@ -195,11 +209,10 @@ def _expanded(reader: Reader, call: Call, leaves: Iterable[Leaf], values: Mappin
             if formatted is None:
                 continue
             name = formatted
-        if why_no_job_name(name) is not None or name.startswith("^"):
+        if not is_job_name(name):
             report_job_name(reader, name, _culprit(call, leaf))
             continue
-        found.append(Leaf(name, leaf.node, _expanded(reader, call, leaf.children, values)))
-    return tuple(found)
+        yield Leaf(name, leaf.node, tuple(_expanded(reader, call, leaf.children, values)))
 
 
 def _formatted(reader: Reader, call: Call, leaf: Leaf, values: Mapping[str, str]) -> str | None:
@@ -207,7 +220,7 @@ def _formatted(reader: Reader, call: Call, leaf: Leaf, values: Mapping[str, str]
         return leaf.name.format_map(values)
     except ValueError as problem:  # parameters within a field's format
         text = f'"{shortened(leaf.name)}": not a valid template string with these parameters: {problem}'
-        reader.report("bad-format", call.name_place, text)
+        reader.report("bad-format", place_of(call.name_node), text)
         return None
 
 
@@ -215,6 +228,6 @@ def _culprit(call: Call, leaf: Leaf) -> Place:
     """What makes an expanded name bad: a value of the call, else the template's text, else the call."""
     for parameter in sorted(parameters_of(leaf.name) & set(call.values)):
         if call.values[parameter] and why_no_job_name(call.values[parameter]) is not None:
-            return call.places.get(parameter, call.name_place)
+            return place_of(call.nodes.get(parameter, call.name_node))
     blank = leaf.name.format_map(dict.fromkeys(parameters_of(leaf.name), "x"))
-    return place_of(leaf.node) if why_no_job_name(blank) is not None else call.name_place
+    return place_of(leaf.node if why_no_job_name(blank) is not None else call.name_node)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ci_gate.config.layout.reader import shortened
 
@@ -14,8 +14,7 @@ PART = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One field: its bounds, and the names that stand for numbers from ``lowest`` on."""
 
     name: str

@@ -7,7 +7,7 @@ from functools import partial
 
 from yaml.nodes import MappingNode, Node, SequenceNode
 
-from ci_gate.config.document import Entry, Place, place_of
+from ci_gate.config.document import Entry, place_of
 from ci_gate.config.layout import schema
 from ci_gate.config.layout.fields import Fields, Key, Table, read_fields
 from ci_gate.config.layout.reader import Reader, shortened
@@ -21,7 +21,7 @@ FilterReader = Callable[[Reader, Fields, str], EventFilter]
 
 
 def read_triggers(
-    reader: Reader, node: Node | None, key_place: Place, pipeline: str, pipelines: Collection[str]
+    reader: Reader, node: Node | None, key: Node | None, pipeline: str, pipelines: Collection[str]
 ) -> tuple[EventFilter, ...]:
     """``trigger`` of a pipeline: a mapping from trigger name to a filter or a list of filters.
 
@@ -30,7 +30,7 @@ def read_triggers(
     if node is None:
         return ()
     if not isinstance(node, MappingNode):
-        reader.mistyped("trigger", "a mapping, such as `gerrit:` with a list of filters under it", node, key_place)
+        reader.mistyped("trigger", "a mapping, such as `gerrit:` with a list of filters under it", node, key)
         return ()
     found: list[EventFilter] = []
     for name, entry in reader.document.entries(node).items():
@@ -45,18 +45,18 @@ def read_triggers(
             meant = nearest(name, available)
             hint = f'did you mean "{meant}"? ' if meant else ""
             text = f'unknown trigger "{name}" in pipeline "{pipeline}"; {hint}available: {", ".join(available)}'
-            reader.report("unknown-trigger", place_of(entry.key), text + reader.driver_text(name), about=name)
+            reader.report("unknown-trigger", place_of(entry[0]), text + reader.driver_text(name), about=name)
     return tuple(found)
 
 
 def _filters(reader: Reader, trigger: str, entry: Entry, table: Table, read: FilterReader) -> list[EventFilter]:
-    node = entry.value
+    key, node = entry
     members = node.value if isinstance(node, SequenceNode) else [node]
     found = []
     for member in members:
         if not isinstance(member, MappingNode):
             wanted = "a list of filters, each a mapping"
-            reader.mistyped(trigger, wanted, member, place_of(entry.key) if member is node else None)
+            reader.mistyped(trigger, wanted, member, key if member is node else None)
             continue
         fields = read_fields(reader, member, table, f"a filter of the trigger {trigger}")
         if fields is not None:
@@ -85,7 +85,7 @@ def _gerrit_filter(reader: Reader, fields: Fields, trigger: str) -> EventFilter:
         comments=_new_or_old(reader, fields, schema.COMMENT, schema.OLD_COMMENT),
         emails=_new_or_old(reader, fields, schema.EMAIL, schema.OLD_EMAIL),
         usernames=_new_or_old(reader, fields, schema.USERNAME, schema.OLD_USERNAME),
-        votes=read_event_votes(reader, fields.value(schema.APPROVAL), _place(fields, schema.APPROVAL)),
+        votes=read_event_votes(reader, fields.value(schema.APPROVAL), fields.key_node(schema.APPROVAL)),
         require_approval=_votes(reader, fields, schema.REQUIRE_APPROVAL),
         reject_approval=_votes(reader, fields, schema.REJECT_APPROVAL),
         scope=fields[schema.SCOPE] or None,
@@ -137,9 +137,4 @@ def _new_or_old(
 
 
 def _votes(reader: Reader, fields: Fields, key: Key[Node | None]) -> tuple[VoteRequirement, ...]:
-    return read_vote_requirements(reader, key.name, fields.value(key), _place(fields, key))
-
-
-def _place(fields: Fields, key: Key[Node | None]) -> Place:
-    """The key, or the mapping where the key is not there."""
-    return fields.key_place(key) if key.name in fields.entries else place_of(fields.node)
+    return read_vote_requirements(reader, key.name, fields.value(key), fields.key_node(key))

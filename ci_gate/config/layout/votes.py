@@ -11,7 +11,7 @@ from ci_gate.config.layout import schema
 from ci_gate.config.layout.fields import Fields, Key, read_fields
 from ci_gate.config.layout.reader import Reader, described, is_unwritten, shortened, spot
 from ci_gate.config.problems import Level
-from ci_gate.model.change import normal_label
+from ci_gate.model.labels import normal_label
 from ci_gate.model.layout import VoteRequirement
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -19,47 +19,46 @@ TIME = re.compile(r"([0-9]{1,9})([smhdw])")
 INTEGER = re.compile(r"\s*[-+]?[0-9]{1,9}\s*")
 
 
-def read_event_votes(reader: Reader, node: Node | None, key_place: Place) -> tuple[tuple[str, int], ...]:
+def read_event_votes(reader: Reader, node: Node | None, key: Node | None) -> tuple[tuple[str, int], ...]:
     """``approval`` of a trigger: (normal label, value); all must be there. A repeated label keeps its last value."""
     if node is None:
         return ()
     votes: dict[str, tuple[int, Place]] = {}
-    for mapping in _mappings(reader, "approval", "a mapping of labels to numbers", node, key_place):
-        for name, entry in reader.document.entries(mapping).items():
-            value = vote_value(reader, name, entry)
+    for mapping in _mappings(reader, "approval", "a mapping of labels to numbers", node, key):
+        for name, (label_key, label_value) in reader.document.entries(mapping).items():
+            value = vote_value(reader, name, label_key, label_value)
             if value is None:
                 continue
             label = normal_label(name)
             if label in votes:
                 line = votes[label][1].line
                 text = f'key "{name}" is given twice; the value on line {line} is ignored'
-                reader.report("duplicate-key", place_of(entry.key), text)
-            votes[label] = (value, place_of(entry.key))
+                reader.report("duplicate-key", place_of(label_key), text)
+            votes[label] = (value, place_of(label_key))
     return tuple((label, value) for label, (value, _) in votes.items())
 
 
-def vote_value(reader: Reader, name: str, entry: Entry) -> int | None:
+def vote_value(reader: Reader, name: str, key: Node, node: Node) -> int | None:
     """One vote as a number; text such as ``"+2"`` counts as the number."""
-    number = _integer(entry.value)
+    number = _integer(node)
     if number is not None:
         return number
-    if is_unwritten(entry.value):
-        reader.mistyped(name, "a whole number", entry.value, place_of(entry.key))
+    if is_unwritten(node):
+        reader.mistyped(name, "a whole number", node, key)
     else:
-        found = described(entry.value)
-        text = f"{name}: {found} is not allowed; allowed: one whole number, the vote on that label"
-        reader.report("bad-value", place_of(entry.value), text)
+        text = f"{name}: {described(node)} is not allowed; allowed: one whole number, the vote on that label"
+        reader.report("bad-value", place_of(node), text)
     return None
 
 
 def read_vote_requirements(
-    reader: Reader, name: str, node: Node | None, key_place: Place
+    reader: Reader, name: str, node: Node | None, key: Node | None
 ) -> tuple[VoteRequirement, ...]:
     """A mapping or a list of mappings, each to be met by a single vote."""
     if node is None:
         return ()
     found = []
-    for mapping in _mappings(reader, name, "a mapping or a list of mappings", node, key_place):
+    for mapping in _mappings(reader, name, "a mapping or a list of mappings", node, key):
         fields = read_fields(reader, mapping, schema.VOTE, f"an entry of {name}")
         if fields is not None:
             found.append(_requirement(reader, fields))
@@ -89,7 +88,7 @@ def _seconds(reader: Reader, fields: Fields, key: Key[Node | None]) -> float | N
         return None
     place = fields.value_place(key)
     if not isinstance(node, ScalarNode) or is_unwritten(node):
-        reader.mistyped(key.name, "a time such as 48h", node, place)
+        reader.mistyped(key.name, "a time such as 48h", node, fields.key_node(key))
         return None
     found = TIME.fullmatch(node.value)
     if found is None:
@@ -105,13 +104,14 @@ def _labels(reader: Reader, fields: Fields) -> tuple[tuple[str, frozenset[int]],
         values = _allowed_values(reader, name, entry)
         if any(label != normal_label(name) for label, _ in labels):
             text = f"{name} has no effect: one vote cannot be on two labels; give each label an entry of its own"
-            reader.report("no-effect", place_of(entry.key), text)
+            reader.report("no-effect", place_of(entry[0]), text)
         labels.append((normal_label(name), values))
     return tuple(labels)
 
 
 def _allowed_values(reader: Reader, name: str, entry: Entry) -> frozenset[int]:
-    members = entry.value.value if isinstance(entry.value, SequenceNode) else [entry.value]
+    key, node = entry
+    members = node.value if isinstance(node, SequenceNode) else [node]
     values = set()
     for member in members:
         number = _integer(member)
@@ -121,11 +121,11 @@ def _allowed_values(reader: Reader, name: str, entry: Entry) -> frozenset[int]:
                 text = f"{name} must be a whole number, not {described(member)}; read as {number}"
                 reader.report("bad-type", place_of(member), text, level=Level.WARNING)
         elif is_unwritten(member):
-            reader.mistyped(name, "a whole number or a list of them", member, place_of(entry.key))
+            reader.mistyped(name, "a whole number or a list of them", member, key)
         else:
-            known = ", ".join(key.name for key in schema.VOTE.keys if key is not schema.VOTE_OLD_EMAIL)
+            known = ", ".join(each.name for each in schema.VOTE.keys if each is not schema.VOTE_OLD_EMAIL)
             text = f'"{name}" is taken as a review label, whose value must be a whole number, not {described(member)}'
-            reader.report("bad-value", spot(member, place_of(entry.key)), f"{text}; other keys: {known}")
+            reader.report("bad-value", spot(member, key), f"{text}; other keys: {known}")
     return frozenset(values)
 
 
@@ -137,12 +137,12 @@ def _integer(node: Node) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _mappings(reader: Reader, name: str, wanted: str, node: Node, key_place: Place) -> list[MappingNode]:
+def _mappings(reader: Reader, name: str, wanted: str, node: Node, key: Node | None) -> list[MappingNode]:
     members = node.value if isinstance(node, SequenceNode) else [node]
     found = []
     for member in members:
         if isinstance(member, MappingNode):
             found.append(member)
         else:
-            reader.mistyped(name, wanted, member, key_place if member is node else None)
+            reader.mistyped(name, wanted, member, key if member is node else None)
     return found
