@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ci_gate.model.expression import Expression
 from ci_gate.model.modes import MergeMode, Precedence
@@ -235,12 +235,16 @@ class SharedQueue:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """``pipelines`` in file order; ``queues`` by pipeline name. ``jobs`` has every job that is named."""
+    """``pipelines`` in file order; ``queues`` by pipeline name. ``jobs`` has every job that is named.
+
+    ``memo`` is for whoever decides with it: answers that follow from the layout and are not to be worked out twice.
+    """
 
     pipelines: tuple[Pipeline, ...] = ()
     jobs: Mapping[str, Job] = field(default_factory=dict)
     projects: Mapping[str, Project] = field(default_factory=dict)
     queues: Mapping[str, tuple[SharedQueue, ...]] = field(default_factory=dict)
+    memo: dict[object, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def job(self, name: str) -> Job:
         """A job's attributes; one that the layout does not mention has all defaults."""

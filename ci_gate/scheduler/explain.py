@@ -9,6 +9,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from ci_gate.model.expression import Expression
 from ci_gate.model.layout import VoteRequirement
@@ -198,8 +199,7 @@ def _described(wanted: VoteRequirement) -> str:
     return ", ".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The outcome of one check, with its reason. ``values`` are the fields of the code's text."""
 
     passed: bool

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from ci_gate.model.change import Change, RefUpdate, Subject
-from ci_gate.model.layout import Job, JobNode, Layout, SkipIf
+from ci_gate.model.expression import Expression
+from ci_gate.model.layout import Job, JobNode, Layout
 from ci_gate.scheduler.state import Item, JobsOfItem, State
 
 COMMIT_MESSAGE = "/COMMIT_MSG"
+MOST_REMEMBERED = 200_000  # (job, project, branch or ref): refs have no end
+UNKNOWN = object()
 
 
 def tree_of(state: State, item: Item) -> tuple[JobNode, ...]:
@@ -47,21 +51,58 @@ def jobs_for(layout: Layout, tree: Iterable[JobNode], subject: Subject) -> list[
 def _collect(layout: Layout, nodes: Iterable[JobNode], subject: Subject, found: dict[str, Job]) -> None:
     for node in nodes:
         job = found.get(node.job) or layout.job(node.job)
-        if not applies(job, subject):
+        if not applies(layout, job, subject):
             continue  # nor do its children
         found.setdefault(job.name, job)
         _collect(layout, node.children, subject, found)
 
 
-def applies(job: Job, subject: Subject) -> bool:
-    """``branch``, ``files`` and ``skip-if`` all have to permit the job."""
+def applies(layout: Layout, job: Job, subject: Subject) -> bool:
+    """``branch``, ``files`` and ``skip-if`` all have to permit the job, which is one of the layout's."""
     branch = branch_for_filters(subject)
-    if job.branches and not (branch is not None and any(each.match(branch) for each in job.branches)):
+    key = (job.name, subject.project, branch)
+    wanted = layout.memo.get(key, UNKNOWN)
+    if wanted is UNKNOWN:
+        if len(layout.memo) >= MOST_REMEMBERED:
+            layout.memo.clear()
+        wanted = layout.memo[key] = _left_to_ask(job, subject.project, branch)
+    if wanted is None:
         return False
     files = subject.files if isinstance(subject, Change) else ()
-    if job.files and not any(each.match(path) for path in files for each in job.files):
+    if wanted.files and not any(each.match(path) for path in files for each in wanted.files):
         return False
-    return not any(_skips(each, subject, branch, files) for each in job.skip_if)
+    return not any(_are_all(files, each) for each in wanted.unless_all)
+
+
+class FilesAsked(NamedTuple):
+    """What is left to ask of a job where project and branch permit it: one of ``files`` matches some file, and of no
+    list of ``unless_all`` do the expressions match every file."""
+
+    files: tuple[Expression, ...]
+    unless_all: tuple[tuple[Expression, ...], ...]
+
+
+def _left_to_ask(job: Job, project: str, branch: str | None) -> FilesAsked | None:
+    """None if project and branch alone rule the job out."""
+    if job.branches and not (branch is not None and any(each.match(branch) for each in job.branches)):
+        return None
+    unless_all = []
+    for each in job.skip_if:
+        if each.project and not each.project.match(project):
+            continue
+        if each.branch and not (branch is not None and each.branch.match(branch)):
+            continue
+        if not each.all_files:
+            return None
+        unless_all.append(each.all_files)
+    return FilesAsked(job.files, tuple(unless_all))
+
+
+def _are_all(files: tuple[str, ...], expressions: Iterable[Expression]) -> bool:
+    # A single path is the commit message of a merge or of a message-only change: that is not "all files".
+    return len(files) > 1 and all(
+        path == COMMIT_MESSAGE or any(each.match(path) for each in expressions) for path in files
+    )
 
 
 def branch_for_filters(subject: Subject) -> str | None:
@@ -75,19 +116,6 @@ def branch_for_filters(subject: Subject) -> str | None:
             return None
 
 
-def _skips(wanted: SkipIf, subject: Subject, branch: str | None, files: tuple[str, ...]) -> bool:
-    if wanted.project and not wanted.project.match(subject.project):
-        return False
-    if wanted.branch and not (branch is not None and wanted.branch.match(branch)):
-        return False
-    if wanted.all_files:
-        # A single path is the commit message of a merge or of a message-only change: that is not "all files".
-        return len(files) > 1 and all(
-            path == COMMIT_MESSAGE or any(each.match(path) for each in wanted.all_files) for path in files
-        )
-    return True
-
-
 def wanted_now(state: State, item: Item) -> Iterator[Job]:
     """Jobs without a build whose parents have succeeded, in tree order, each once."""
     subject = state.subject(item)
@@ -97,7 +125,7 @@ def wanted_now(state: State, item: Item) -> Iterator[Job]:
 def _wanted(state: State, nodes: Iterable[JobNode], item: Item, subject: Subject, seen: set[str]) -> Iterator[Job]:
     for node in nodes:
         job = state.job(node.job)
-        if not applies(job, subject):
+        if not applies(state.layout, job, subject):
             continue
         build = item.build_set.builds.get(job.name)
         if build is None:

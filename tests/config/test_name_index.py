@@ -16,9 +16,9 @@ PARTS = [
     *("(?!a)", "(?i)", "(?<!a)", "(?#a)", "b{0,1}", "[]a]", r"[\]a]", "(?P<x>a)", "(?(1)a|b)", "((a)|b)*", "b*+"),
     *("(ab|-a)", "(?:ab|(a))", "(ab|a)*", "(?:(a)b|(b)a)+", "(?>ab)"),
 ]
-EXPRESSIONS = st.text(alphabet=r"ab-^$.*+?|()[]\w1{}", max_size=9) | st.lists(
-    st.sampled_from(PARTS), max_size=6
-).map("".join)
+EXPRESSIONS = st.text(alphabet=r"ab-^$.*+?|()[]\w1{}", max_size=9) | st.lists(st.sampled_from(PARTS), max_size=6).map(
+    "".join
+)
 
 
 @given(EXPRESSIONS, st.sets(st.text(alphabet="ab-1.", max_size=6), max_size=60))

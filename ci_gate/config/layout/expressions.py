@@ -56,16 +56,17 @@ def is_plain(source: str) -> bool:
 def _safe_search(translated: str) -> Search | None:
     """One that no text can hold up: linear if that can be had, else with a deadline.
 
-    Neither is imported before it is needed: a check of a layout searches in no comments.
+    Nothing for it is imported before it is needed: a check of a layout searches in no comments.
     """
     from ci_gate.config.layout.linear import linear_search  # noqa: PLC0415  # as just said
+    from ci_gate.config.layout.required import asking_first  # noqa: PLC0415  # as just said
 
-    linear = linear_search(translated)
-    if linear is not None:
-        return linear
-    from ci_gate.config.layout.timed import timed_search  # noqa: PLC0415  # as just said
+    search = linear_search(translated)
+    if search is None:
+        from ci_gate.config.layout.timed import timed_search  # noqa: PLC0415  # as just said
 
-    return timed_search(translated)
+        search = timed_search(translated)
+    return asking_first(translated, search) if search is not None else None
 
 
 def _translated(source: str) -> str:
