@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import commands, gearman, latency, layouts, memory, scheduling
+from bench import commands, gearman, latency, layouts, memory, reloading, scheduling
 from bench.figures import Figure, table
 
 RESULTS = Path(__file__).parent / "results.md"
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "latency": latency.measure,
     "validate": commands.measure_validate,
     "layouts": layouts.measure,
+    "reloading": reloading.measure,
     "scheduling": scheduling.measure,
     "memory": memory.measure,
     "gearman": gearman.measure_round_trips,

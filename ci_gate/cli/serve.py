@@ -13,10 +13,11 @@ from pathlib import Path
 import structlog
 
 from ci_gate import __version__
-from ci_gate.config.layout import LoadedLayout, load_layout
+from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.problems import Level, Problem, RefusedError
 from ci_gate.config.read_settings import find_settings_file, read_settings
 from ci_gate.config.settings import Settings
+from ci_gate.daemon.loading import load_for_service
 from ci_gate.daemon.logs import LogConfigError, set_up_logging
 from ci_gate.daemon.refusals import refusals
 from ci_gate.daemon.service import Service, StartError
@@ -42,11 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.layout:
             settings = replace(settings, layout_config=Path(arguments.layout))
         set_up_logging(settings.log_config)
-        loaded = load_layout(
-            settings.layout_config,
-            connections=settings.drivers,
-            noop_joins_queues=settings.scheduler.noop_joins_queues,
-        )
+        loaded = load_for_service(settings)
     except RefusedError as refused:
         for each in refused.problems:
             if each.level is not Level.NOTE:

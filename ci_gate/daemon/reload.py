@@ -13,12 +13,13 @@ from pathlib import Path
 
 import structlog
 
-from ci_gate.config.layout import LoadedLayout, load_layout
+from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.problems import Level, RefusedError
 from ci_gate.config.read_settings import read_settings
 from ci_gate.config.settings import Settings
 from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.functions import FunctionOracle
+from ci_gate.daemon.loading import load_for_service
 from ci_gate.daemon.logs import LogConfigError, set_up_logging
 from ci_gate.daemon.operations import Observer
 from ci_gate.model.operations import CommandAnswer
@@ -83,11 +84,7 @@ class Reloader:
             settings = replace(settings, layout_config=self._layout)
         if settings.connections != self._settings.connections:
             log.warning("connections have changed in the configuration: that takes a restart")
-        loaded = load_layout(
-            settings.layout_config,
-            connections=self._settings.drivers,
-            noop_joins_queues=settings.scheduler.noop_joins_queues,
-        )
+        loaded = load_for_service(replace(settings, connections=self._settings.connections))
         set_up_logging(settings.log_config)
         return loaded
 

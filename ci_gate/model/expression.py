@@ -24,41 +24,41 @@ class Expression:
     source: str
     python_source: str = field(default="", compare=False)
     make_search: Callable[[], Search | None] | None = field(default=None, compare=False, repr=False)
-    _match: Callable[[str], object] = field(init=False, repr=False, compare=False)
-    _search: Callable[[str], object] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_match", self._first_match)
-        object.__setattr__(self, "_search", self._first_search)
+    _match: Callable[[str], object] | None = field(default=None, init=False, repr=False, compare=False)
+    _search: Callable[[str], object] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[type[Expression], tuple[object, ...]]:
         return Expression, (self.source, self.python_source, self.make_search)
 
     def match(self, text: str) -> bool:
         """Does it match from the first character? It need not reach the end."""
-        return bool(self._match(text))
+        return bool((self._match or self._first_match())(text))
 
     def matching(self, texts: Iterable[str]) -> list[str]:
         """Those of the texts that it matches from their first character on."""
-        match = self._compiled().match
+        match = self._match or self._first_match()
         return [each for each in texts if match(each)]
 
     def search(self, text: str) -> bool:
         """Does it match anywhere?"""
-        return bool(self._search(text))
+        return bool((self._search or self._first_search())(text))
 
     def prepare(self) -> None:
         """Compile now what would be compiled at the first use."""
-        self.search("") if self.make_search else self.match("")
+        if self.make_search:
+            self._first_search()
+        else:
+            self._first_match()
 
-    def _first_match(self, text: str) -> object:
-        object.__setattr__(self, "_match", self._compiled().match)
-        return self._match(text)
+    def _first_match(self) -> Callable[[str], object]:
+        match = self._compiled().match
+        object.__setattr__(self, "_match", match)
+        return match
 
-    def _first_search(self, text: str) -> object:
-        found = self.make_search() if self.make_search else None
-        object.__setattr__(self, "_search", found or self._compiled().search)
-        return self._search(text)
+    def _first_search(self) -> Callable[[str], object]:
+        search = (self.make_search() if self.make_search else None) or self._compiled().search
+        object.__setattr__(self, "_search", search)
+        return search
 
     def _compiled(self) -> re.Pattern[str]:
         text = self.python_source or self.source

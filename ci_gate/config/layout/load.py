@@ -29,6 +29,7 @@ from ci_gate.config.layout.queues import NOOP, QueueBuilder
 from ci_gate.config.layout.reader import Reader, one_line
 from ci_gate.config.layout.templates import read_templates
 from ci_gate.config.problems import Level, Problem, RefusedError, has_errors
+from ci_gate.model.expression import Expression
 from ci_gate.model.layout import Job, Layout
 
 
@@ -47,6 +48,12 @@ class LoadedLayout:
     layout: Layout
     functions: Functions
     problems: tuple[Problem, ...] = ()
+    expressions: tuple[Expression, ...] = ()
+
+    def prepare(self) -> None:
+        """Compile all expressions, so that no event has to wait for that."""
+        for each in self.expressions:
+            each.prepare()
 
 
 def load_layout(
@@ -81,7 +88,7 @@ def load_layout(
     problems = tuple(reader.problems)
     if loaded is None or has_errors(problems):
         raise RefusedError(problems)
-    return LoadedLayout(*loaded, problems)
+    return LoadedLayout(*loaded, problems, tuple(reader.expressions))
 
 
 def _read(path: Path) -> bytes:

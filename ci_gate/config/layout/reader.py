@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -57,6 +57,11 @@ class Reader:
     def problems(self) -> list[Problem]:
         """By position."""
         return sorted(self._problems.values(), key=lambda each: (each.line, each.column))
+
+    @property
+    def expressions(self) -> Iterator[Expression]:
+        """All that compile, each once."""
+        return (each for each in self._expressions.values() if isinstance(each, Expression))
 
     # --- connections ---
 
