@@ -17,11 +17,16 @@ from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.problems import Level, Problem, RefusedError
 from ci_gate.config.read_settings import find_settings_file, read_settings
 from ci_gate.config.settings import Settings
+from ci_gate.daemon.beginning import Beginning, address_of, begin
 from ci_gate.daemon.loading import load_for_service
+from ci_gate.daemon.lock import LockedError
 from ci_gate.daemon.logs import LogConfigError, set_up_logging
+from ci_gate.daemon.recovery import JournalDamagedError
 from ci_gate.daemon.refusals import refusals
 from ci_gate.daemon.service import Service, StartError
 from ci_gate.daemon.stacks import dump_stacks
+from ci_gate.sql.address import without_secrets
+from ci_gate.store.migrate import SchemaError
 
 STOPPED, REFUSED = 0, 1
 
@@ -77,7 +82,8 @@ def _tell(problems: Iterable[Problem]) -> None:
 
 
 async def _serve(settings: Settings, loaded: LoadedLayout, given_layout: Path | None) -> None:
-    service = Service(settings, loaded, given_layout=given_layout)
+    beginning = await _begin(settings, loaded)
+    service = Service(settings, loaded, beginning, given_layout=given_layout)
     loop = asyncio.get_running_loop()
 
     def stop(name: str) -> None:
@@ -100,5 +106,18 @@ async def _serve(settings: Settings, loaded: LoadedLayout, given_layout: Path | 
     loop.add_signal_handler(signal.SIGUSR2, dump_stacks)
     loop.add_signal_handler(signal.SIGHUP, service.reload)
     log.info("starting", version=__version__, config=settings.path, layout=settings.layout_config)
-    await service.run(lambda: log.info("serving", url=f"http://{settings.web.listen_address}:{settings.web.port}/"))
+    try:
+        await service.run(lambda: log.info("serving", url=f"http://{settings.web.listen_address}:{settings.web.port}/"))
+    finally:
+        beginning.close()
     log.info("stopped")
+
+
+async def _begin(settings: Settings, loaded: LoadedLayout) -> Beginning:
+    try:
+        return await asyncio.to_thread(begin, settings, loaded)
+    except (LockedError, JournalDamagedError, SchemaError) as problem:
+        raise StartError(str(problem)) from problem
+    except Exception as problem:
+        reason = without_secrets(str(problem).splitlines()[0], address_of(settings))
+        raise StartError(f"the journal cannot be opened: {reason}") from problem

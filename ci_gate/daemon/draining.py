@@ -1,9 +1,9 @@
-"""The graceful stop (SIGUSR1; scheduler.md 16): what runs comes to its end, what waits is kept for the next start."""
+"""Events that had arrived when the service stopped, and that it had not looked at: kept for the next start."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -70,8 +70,3 @@ def _decode(data: dict[str, object]) -> Waiting:
     if "timespec" in data:
         return TimeCame(at, str(data["timespec"]))
     return EventReceived(at, decode(data["event"], Event))
-
-
-def of_events(events: Iterable[Event], at: float) -> list[Waiting]:
-    """Events that were taken already, and whose change has not been looked at."""
-    return [EventReceived(at, each) for each in events]

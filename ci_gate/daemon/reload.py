@@ -22,6 +22,7 @@ from ci_gate.daemon.functions import FunctionOracle
 from ci_gate.daemon.loading import load_for_service
 from ci_gate.daemon.logs import LogConfigError, set_up_logging
 from ci_gate.daemon.operations import Observer
+from ci_gate.daemon.records import RecordingOracle
 from ci_gate.model.operations import CommandAnswer
 from ci_gate.scheduler.inputs import LayoutReplaced
 
@@ -69,6 +70,13 @@ class Reloader:
             answer = await self._take(loaded)
             return replace(answer, lines=(*map(str, warnings), *answer.lines))
 
+    async def begin(self) -> None:
+        """The layout that was in force when the service ended makes way for the one it was started with."""
+        async with self._one_at_a_time:
+            oracle = RecordingOracle(FunctionOracle(self._in_force.functions))
+            layout = self._in_force.layout
+            await self._commands.carry_out(lambda at, ticket: LayoutReplaced(at, ticket, layout, oracle))
+
     async def go_back(self) -> CommandAnswer:
         """The layout before takes over again, as it was then; the one that leaves is what the next would return to."""
         async with self._one_at_a_time:
@@ -89,7 +97,7 @@ class Reloader:
         return loaded
 
     async def _take(self, loaded: LoadedLayout) -> CommandAnswer:
-        oracle = FunctionOracle(loaded.functions)
+        oracle = RecordingOracle(FunctionOracle(loaded.functions))
         answer = await self._commands.carry_out(lambda at, ticket: LayoutReplaced(at, ticket, loaded.layout, oracle))
         if answer.done:
             self.refusal = None

@@ -19,17 +19,20 @@ from aiohttp import web
 
 from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.settings import Settings, SmtpSettings, SqlSettings
-from ci_gate.daemon import draining
+from ci_gate.daemon import draining, snapshotting
 from ci_gate.daemon.admin import AdminSocket, AdminSocketError, Request
+from ci_gate.daemon.beginning import DAY_S, Beginning, address_of
 from ci_gate.daemon.builds import Builds
 from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.decisions import log_decisions
-from ci_gate.daemon.functions import FunctionOracle
 from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.metrics import Metrics
 from ci_gate.daemon.notify import notify
 from ci_gate.daemon.operations import Observer
 from ci_gate.daemon.outbox import Outbox
+from ci_gate.daemon.recorder import Recorder
+from ci_gate.daemon.records import RecordingOracle
+from ci_gate.daemon.recovery import keep
 from ci_gate.daemon.reload import Reloader
 from ci_gate.daemon.requests import gearman_functions, handlers
 from ci_gate.daemon.timers import Timers
@@ -44,13 +47,10 @@ from ci_gate.merger.local import LocalMerger
 from ci_gate.model.event import Event
 from ci_gate.model.item import StatusView
 from ci_gate.model.operations import CommandAnswer
-from ci_gate.scheduler.identifiers import SEED_BYTES
-from ci_gate.scheduler.inputs import EventReceived, LayoutReplaced, TimeCame
-from ci_gate.scheduler.scheduler import Scheduler
+from ci_gate.scheduler.inputs import EventReceived, Input, LayoutReplaced, TimeCame
 from ci_gate.sql.database import ResultsDatabase
 from ci_gate.statsd import StatsdLines
 from ci_gate.store.estimates import FileEstimates
-from ci_gate.store.journal import Journal, NullJournal
 from ci_gate.web.app import make_app
 from ci_gate.web.git import git_routes
 
@@ -70,23 +70,17 @@ class Service:
         self,
         settings: Settings,
         loaded: LoadedLayout,
+        beginning: Beginning,
         *,
         given_layout: Path | None = None,
-        journal: Journal | None = None,
     ) -> None:
         """``given_layout`` is the file that was named on the command line, which reloads keep to."""
         self.settings = settings
         self.inbox = Inbox()
         self.waits = Waits()
-        self.journal = journal or NullJournal()
-        self.scheduler = Scheduler(
-            loaded.layout,
-            options=settings.scheduler,
-            oracle=FunctionOracle(loaded.functions),
-            seed=os.urandom(SEED_BYTES),
-            at=self.inbox.now(),
-            event_delays={each.name: each.event_delay_s for each in settings.gerrits},
-        )
+        self._beginning = beginning
+        self._oracle = beginning.oracle
+        self.scheduler = beginning.standing.scheduler
         self.observer = Observer(self.scheduler, self.waits, started_at=self.inbox.now())
         lines = StatsdLines.from_environment(os.environ)
         self._metrics = Metrics(lines) if lines else None
@@ -118,11 +112,20 @@ class Service:
             await self._start_admin(parts)
             outbox = await self._start_workers(parts)
             await self._start_web(parts)
+            recorder = Recorder(
+                self._beginning.journal,
+                self._beginning.standing,
+                release=outbox.release,
+                trouble=partial(self.observer.trouble, "journal"),
+            )
+            parts.push_async_callback(self._end_journal, recorder)
+            outbox.release(self._beginning.standing.to_repeat)
             for kept in await asyncio.to_thread(draining.take_kept, self.settings.state_dir):
                 self.inbox.put(partial(_again, kept))
             async with asyncio.TaskGroup() as tasks:
                 running = [
-                    tasks.create_task(self._decide(outbox), name="scheduler"),
+                    tasks.create_task(self._decide(recorder), name="scheduler"),
+                    tasks.create_task(self._make_snapshots(recorder), name="snapshots"),
                     tasks.create_task(self.waits.watch(), name="watchdog"),
                     tasks.create_task(self._reload_when_wanted(), name="reloader"),
                     tasks.create_task(self._timers.run(), name="timers"),
@@ -134,6 +137,8 @@ class Service:
                     tasks.create_task(each.look(), name=f"database {name}")
                     for name, each in self.observer.databases.items()
                 ]
+                if self._beginning.layout_is_new:
+                    running.append(tasks.create_task(self._reloader.begin(), name="first layout"))
                 started()
                 notify("READY=1")
                 await self._stopping.wait()
@@ -143,12 +148,13 @@ class Service:
 
     # --- deciding ---
 
-    async def _decide(self, outbox: Outbox) -> None:
-        """The one place where inputs become effects: decide, record, then release."""
+    async def _decide(self, recorder: Recorder) -> None:
+        """The one place where inputs become effects: decide, and record. The recorder hands out the effects."""
         turn_ends = time.monotonic() + LONGEST_TURN_S
         if self._metrics is not None:
             self._metrics.loaded(self.scheduler.view().pipelines)
         while True:
+            await recorder.writable.wait()
             message = await self.inbox.take()
             try:
                 effects = self.scheduler.handle(message)
@@ -157,34 +163,56 @@ class Service:
                 log.exception("the scheduler could not handle an input", input=repr(message))
                 self.observer.trouble("scheduler", f"could not handle {type(message).__name__}; see the log")
                 continue
+            recorder.record(message, self._oracle_of(message).take(), effects)
             if isinstance(message, LayoutReplaced):
                 self._timers.use(message.layout)
-            await self.journal.commit(message, effects)
             log_decisions(self.scheduler.last_decisions)
             self.observer.observe(self.scheduler.last_decisions)
             if self._metrics is not None:
                 self._metrics.count(self.scheduler.last_measures)
                 if isinstance(message, LayoutReplaced):
                     self._metrics.loaded(self.scheduler.view().pipelines)
-            outbox.release(effects)
             if self._draining:
                 self._stop_if_drained()
             if time.monotonic() >= turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = time.monotonic() + LONGEST_TURN_S
 
+    def _oracle_of(self, message: Input) -> RecordingOracle:
+        """The one that was asked in this step: a new layout comes with its own."""
+        if isinstance(message, LayoutReplaced) and isinstance(message.oracle, RecordingOracle):
+            self._oracle = message.oracle
+        return self._oracle
+
     def _stop_if_drained(self) -> None:
-        if self._stopping.is_set() or self.scheduler.has_work_under_way or not self.inbox.is_quiet:
-            return
-        begun = draining.of_events(self.scheduler.waiting_events(), self.inbox.now())
+        if not self.scheduler.has_work_under_way and self.inbox.is_quiet and not self._stopping.is_set():
+            log.info("all that ran has ended")
+            self.stop()
+
+    async def _make_snapshots(self, recorder: Recorder) -> None:
+        """So that a restart after a crash has little to decide again."""
+        settings, last = self.settings, recorder.seq
+        while True:
+            await asyncio.sleep(snapshotting.LOOK_S)
+            if recorder.seq - last >= snapshotting.EVERY:
+                last = recorder.seq
+                before = time.time() - settings.database.retention_days * DAY_S
+                await snapshotting.make_snapshot(address_of(settings), forget_before=before)
+
+    async def _end_journal(self, recorder: Recorder) -> None:
+        """After a clean stop a start has nothing to decide again, and events that were not taken are looked at then."""
+        await recorder.close()
+        standing, state_dir = self._beginning.standing, self.settings.state_dir
+        if recorder.problem is None:
+            standing.scheduler, standing.layout = self.scheduler, self.scheduler.layout
+            try:
+                await asyncio.to_thread(keep, self._beginning.journal, standing, time.time())
+            except Exception as problem:  # noqa: BLE001  # the steps are there: a start decides them again
+                log.warning("no snapshot at the end", reason=str(problem))
         try:
-            draining.keep(self.settings.state_dir, [*begun, *self.inbox.held_events()])
+            draining.keep(state_dir, self.inbox.held_events())
         except OSError as problem:
-            log.warning("events cannot be kept for the next start; not stopping", reason=str(problem))
-            self.observer.trouble("stop", f"events cannot be kept for the next start: {problem}")
-            return
-        log.info("all that ran has ended")
-        self.stop()
+            log.warning("events that were not looked at are lost", reason=str(problem))
 
     async def _reload_when_wanted(self) -> None:
         while True:

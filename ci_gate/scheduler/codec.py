@@ -14,17 +14,20 @@ from cattrs.preconf.json import make_converter
 from cattrs.strategies import configure_tagged_union
 
 from ci_gate.model.change import Subject, SubjectKey
+from ci_gate.model.commands import OperatorCommand
 from ci_gate.model.report import Report
+from ci_gate.scheduler.effects import Effect
 
 T = TypeVar("T")
 
-UNIONS = (Subject, SubjectKey, Report)
+UNIONS = (Subject, SubjectKey, Report, OperatorCommand, Effect)
 
 
 @cache
 def _converter() -> Converter:
     """Made when it is needed first: most commands never do."""
     converter = make_converter(unstruct_collection_overrides={set: sorted})
+    converter.register_structure_hook_func(lambda kind: kind is object, lambda value, _: value)  # JSON as it is
     for union in UNIONS:
         configure_tagged_union(union, converter)
     return converter

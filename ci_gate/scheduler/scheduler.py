@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any, Self, assert_never
 
 from ci_gate.model.change import whole_number
-from ci_gate.model.event import Event
 from ci_gate.model.item import PipelineView, StatusView
 from ci_gate.model.layout import Layout
 from ci_gate.model.measures import Measure
@@ -105,6 +104,11 @@ class Scheduler:
         scheduler._remember(memory, oracle)  # its own class
         return scheduler
 
+    @property
+    def layout(self) -> Layout:
+        """The one that is in force."""
+        return self._state.layout
+
     def snapshot(self) -> dict[str, Any]:
         """All that is remembered, as plain JSON. The decisions of the past are not part of it."""
         return snapshots.take(Memory(self._state, self._intake, self._outbound))
@@ -196,11 +200,6 @@ class Scheduler:
         state = self._state
         merging = any(each.build_set.merge_state is MergeState.PENDING for each in state.items_by_build_set.values())
         return merging or bool(state.builds_by_uuid or state.verifying or self._outbound.by_number)
-
-    def waiting_events(self) -> list[Event]:
-        """Events that wait until their change has been looked at."""
-        lanes = self._intake.lanes.values()
-        return [each.event for lane in lanes for each in lane if each.command is None]
 
     def undelivered_reports(self) -> tuple[UndeliveredReport, ...]:
         """Reports that are being repeated, and the last ones that were given up."""

@@ -1,19 +1,170 @@
-"""The record of every step. Effects are released only after ``commit`` has returned.
+"""The record of every step, and snapshots of what it led to, in a database (SQLite, or one that SQLAlchemy can reach).
 
-The daemon's loop is the only caller. ``NullJournal`` keeps nothing: with it a restart begins with empty queues.
+Everything here blocks: ``writer.py`` calls it from a thread of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, delete, event, func, insert, make_url, select
+
+from ci_gate.store.migrate import bring_up_to_date
+from ci_gate.store.tables import journal, layouts, progress, snapshots
+
+FILE = "journal.sqlite"
+RELEASED = "released"
+BATCH = 500  # entries that are read at a time
+BUSY_S = 10.0
 
 
-class Journal(Protocol):
-    async def commit(self, message: object, effects: Sequence[object]) -> None:
-        """Keep one step: its input and its effects. Returns once they would survive a crash."""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One step. ``kind`` is the input's; ``input``, ``answers`` and ``effects`` are JSON. ``at``: the input's time."""
+
+    seq: int
+    at: float
+    kind: str
+    input: str
+    answers: str
+    effects: str
 
 
-class NullJournal:
-    async def commit(self, message: object, effects: Sequence[object]) -> None:
-        """Keep nothing."""
+@dataclass(frozen=True, slots=True)
+class SnapshotRow:
+    """The memory after step ``seq``, as JSON, and the digest of the layout that was in force."""
+
+    seq: int
+    at: float
+    layout: str
+    body: str
+
+
+def default_address(state_dir: Path) -> str:
+    return f"sqlite:///{state_dir / FILE}"
+
+
+class Journal:
+    """One connection, which is made by ``open``. Every method raises what SQLAlchemy raises."""
+
+    def __init__(self, dburi: str) -> None:
+        self._engine = _engine(dburi)
+        self._open: Connection | None = None
+
+    def open(self) -> None:
+        """Connect, and see to it that the tables are there. Raises SchemaError too."""
+        self.close()
+        self._open = self._engine.connect()
+        with self._open.begin():
+            bring_up_to_date(self._open)
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    @property
+    def _connection(self) -> Connection:
+        if self._open is None:
+            self.open()
+        assert self._open is not None  # noqa: S101  # what open does
+        return self._open
+
+    # --- steps ---
+
+    def append(self, entries: Sequence[Entry], released: int) -> None:
+        """Keep steps, all or none of them; they would survive a crash when this returns."""
+        rows = [
+            {
+                "seq": each.seq,
+                "at": each.at,
+                "kind": each.kind,
+                "input": each.input,
+                "answers": each.answers,
+                "effects": each.effects,
+            }
+            for each in entries
+        ]
+        with self._connection.begin():
+            if rows:
+                self._connection.execute(insert(journal), rows)
+            self._note_released(released)
+
+    def _note_released(self, seq: int) -> None:
+        changed = self._connection.execute(progress.update().where(progress.c.name == RELEASED).values(seq=seq))
+        if not changed.rowcount:
+            self._connection.execute(insert(progress).values(name=RELEASED, seq=seq))
+
+    def released(self) -> int:
+        """The last step whose effects are known to have been handed out."""
+        with self._connection.begin():
+            return self._connection.scalar(select(progress.c.seq).where(progress.c.name == RELEASED)) or 0
+
+    def last_seq(self) -> int:
+        """0 if nothing was ever kept."""
+        with self._connection.begin():
+            steps = self._connection.scalar(select(func.max(journal.c.seq))) or 0
+            return max(steps, self._connection.scalar(select(func.max(snapshots.c.seq))) or 0)
+
+    def entries(self, after: int) -> Iterator[Entry]:
+        """The steps after one, in order."""
+        while True:
+            wanted = select(journal).where(journal.c.seq > after).order_by(journal.c.seq).limit(BATCH)
+            with self._connection.begin():
+                found = [Entry(*row) for row in self._connection.execute(wanted)]
+            yield from found
+            if len(found) < BATCH:
+                return
+            after = found[-1].seq
+
+    def trim(self, before: float) -> int:
+        """Forget steps that are older, except those that the last snapshot does not have; how many that were.
+
+        Layouts stay: they are few, and a step may name one from long ago.
+        """
+        with self._connection.begin():
+            last = self._connection.scalar(select(func.max(snapshots.c.seq))) or 0
+            old = delete(journal).where(journal.c.at < before, journal.c.seq <= last)
+            gone = self._connection.execute(old).rowcount
+            self._connection.execute(delete(snapshots).where(snapshots.c.at < before, snapshots.c.seq < last))
+        return gone
+
+    # --- snapshots and layouts ---
+
+    def keep_layout(self, digest: str, body: str) -> None:
+        with self._connection.begin():
+            if not self._connection.scalar(select(layouts.c.digest).where(layouts.c.digest == digest)):
+                self._connection.execute(insert(layouts).values(digest=digest, body=body))
+
+    def layout(self, digest: str) -> str | None:
+        with self._connection.begin():
+            return self._connection.scalar(select(layouts.c.body).where(layouts.c.digest == digest))
+
+    def keep_snapshot(self, row: SnapshotRow) -> None:
+        with self._connection.begin():
+            self._connection.execute(delete(snapshots).where(snapshots.c.seq == row.seq))
+            self._connection.execute(insert(snapshots).values(seq=row.seq, at=row.at, layout=row.layout, body=row.body))
+
+    def last_snapshot(self) -> SnapshotRow | None:
+        with self._connection.begin():
+            found = self._connection.execute(select(snapshots).order_by(snapshots.c.seq.desc()).limit(1)).first()
+        return SnapshotRow(*found) if found else None
+
+
+def _engine(dburi: str) -> Engine:
+    url = make_url(dburi)
+    arguments = {"timeout": BUSY_S} if url.get_backend_name() == "sqlite" else {}
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=arguments)
+    if url.get_backend_name() == "sqlite":
+        event.listen(engine, "connect", _set_up_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: object, _: object) -> None:
+    """What is committed is on the disk, also when the power fails: the write-ahead log is synced at each commit."""
+    cursor = connection.cursor()  # type: ignore[attr-defined]  # what a database driver connects with
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.close()

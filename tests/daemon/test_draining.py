@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ci_gate.daemon.draining import FILE, keep, of_events, take_kept, text_for_people
+from ci_gate.daemon.draining import FILE, keep, take_kept, text_for_people
 from ci_gate.daemon.inbox import Inbox
 from ci_gate.model.change import Account, Vote
 from ci_gate.model.event import Event
@@ -14,7 +14,7 @@ EVENT = Event("comment-added", "gerrit", "demo", "master", "12", "3", account=Ac
 
 
 def test_what_was_kept_comes_back_once(tmp_path):
-    waiting = [*of_events([EVENT], 5.0), TimeCame(6.0, "0 2 * * *"), EventReceived(7.5, EVENT)]
+    waiting = [EventReceived(5.0, EVENT), TimeCame(6.0, "0 2 * * *"), EventReceived(7.5, EVENT)]
     keep(tmp_path, waiting)
     assert take_kept(tmp_path) == waiting
     assert take_kept(tmp_path) == []

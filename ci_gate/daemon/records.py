@@ -1,0 +1,92 @@
+"""Steps as the journal keeps them: inputs, functions' answers and effects as JSON, and back.
+
+A layout is kept by its digest: ``LayoutReplaced`` names it. The functions that come with it are not kept; what they
+answered is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from ci_gate.model.item import ItemView
+from ci_gate.model.layout import Job, Layout
+from ci_gate.scheduler import inputs
+from ci_gate.scheduler.codec import decode, encode
+from ci_gate.scheduler.effects import Effect
+from ci_gate.scheduler.inputs import Input, LayoutReplaced
+from ci_gate.scheduler.oracle import Answer, Oracle
+from ci_gate.scheduler.parameters import ParameterError, as_texts
+
+LayoutOf = Callable[[str], Layout]
+
+
+def encode_input(message: Input, keep_layout: Callable[[Layout], str]) -> str:
+    """``keep_layout`` keeps the layout that an input brings, and says by which digest."""
+    if isinstance(message, LayoutReplaced):
+        return json.dumps({"at": message.at, "ticket": message.ticket, "layout": keep_layout(message.layout)})
+    return json.dumps(encode(message, type(message)))
+
+
+def decode_input(kind: str, text: str, layout_of: LayoutOf, oracle: Oracle) -> Input:
+    """Raises KeyError, TypeError, ValueError or ExceptionGroup for what makes no sense."""
+    data = json.loads(text)
+    if kind == LayoutReplaced.__name__:
+        return LayoutReplaced(data["at"], data["ticket"], layout_of(data["layout"]), oracle)
+    message: Input = decode(data, getattr(inputs, kind))
+    return message
+
+
+def encode_effects(effects: Sequence[Effect]) -> str:
+    return json.dumps([encode(each, Effect) for each in effects])
+
+
+def decode_effects(text: str) -> list[Effect]:
+    return [decode(each, Effect) for each in json.loads(text)]  # type: ignore[arg-type]  # a union is no class to mypy
+
+
+def encode_answers(answers: Iterable[Answer]) -> str:
+    return json.dumps([[each.parameters, each.error] for each in answers])
+
+
+def decode_answers(text: str) -> list[Answer]:
+    return [Answer(parameters, error) for parameters, error in json.loads(text)]
+
+
+@dataclass(slots=True)
+class RecordingOracle:
+    """Asks the real one and keeps what it answers, as it will be sent: a replay needs no more, and no other values."""
+
+    oracle: Oracle
+    answers: list[Answer] = field(default_factory=list)
+
+    def edit_parameters(self, item: ItemView, job: Job, parameters: dict[str, object]) -> Answer:
+        answer = self.oracle.edit_parameters(item, job, parameters)
+        if answer.error is None:
+            try:
+                answer = Answer(dict(as_texts(answer.parameters)))
+            except ParameterError as problem:
+                answer = Answer({}, str(problem))
+        else:
+            answer = Answer({}, answer.error)
+        self.answers.append(answer)
+        return answer
+
+    def take(self) -> list[Answer]:
+        """What was answered since the last time."""
+        taken, self.answers = self.answers, []
+        return taken
+
+
+@dataclass(slots=True)
+class ReplayingOracle:
+    """Answers as it was answered then."""
+
+    answers: deque[Answer] = field(default_factory=deque)
+
+    def edit_parameters(self, item: ItemView, job: Job, parameters: dict[str, object]) -> Answer:
+        if not self.answers:
+            return Answer({}, f"{job.parameter_function} was not asked when this was recorded")
+        return self.answers.popleft()

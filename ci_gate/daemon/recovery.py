@@ -1,0 +1,148 @@
+"""From the journal to where the service stood: the last snapshot, and the steps since, decided once more.
+
+No effect of these steps leaves again but those that lack their outcome, and those that may never have left.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from ci_gate.daemon.layouts import decode_layout, digest_of, encode_layout
+from ci_gate.daemon.outstanding import Outstanding
+from ci_gate.daemon.records import ReplayingOracle, decode_answers, decode_effects, decode_input
+from ci_gate.model.layout import Layout
+from ci_gate.model.options import SchedulerSettings
+from ci_gate.scheduler.codec import decode, encode
+from ci_gate.scheduler.effects import CancelBuild, Effect, RecordRunTime
+from ci_gate.scheduler.inputs import Input, LayoutReplaced
+from ci_gate.scheduler.scheduler import Scheduler
+from ci_gate.store.journal import Entry, Journal, SnapshotRow
+
+log = structlog.stdlib.get_logger("zuul.Journal")
+
+
+class JournalDamagedError(Exception):
+    """What the journal says cannot be read. The text is for the operator, and says what to do."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """Where the service stood after step ``seq``, with the layout of ``digest`` in force.
+
+    ``outstanding`` are effects that lack their outcome; ``unsure`` those without one that may never have left.
+    """
+
+    seq: int
+    digest: str
+    layout: Layout
+    scheduler: Scheduler
+    options: SchedulerSettings
+    event_delays: Mapping[str, float]
+    outstanding: Outstanding
+    unsure: list[Effect]
+
+    @property
+    def to_repeat(self) -> list[Effect]:
+        return [*self.unsure, *self.outstanding]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One recorded step, decided once more; ``as_recorded``: with the very effects that were recorded."""
+
+    entry: Entry
+    message: Input
+    effects: list[Effect]
+    as_recorded: bool
+
+
+def recover(journal: Journal) -> Standing | None:
+    """None if nothing was ever kept. Blocks. Raises JournalDamagedError, and what SQLAlchemy raises."""
+    row = journal.last_snapshot()
+    if row is None:
+        return None
+    standing = _of_snapshot(journal, row)
+    released, other = journal.released(), 0
+    for step in replay(journal, standing):
+        other += not step.as_recorded
+        if step.entry.seq > released:
+            standing.unsure += [each for each in step.effects if isinstance(each, CancelBuild | RecordRunTime)]
+    if other:
+        log.warning("steps would be decided otherwise by this version; what was recorded counts", steps=other)
+    return standing
+
+
+def replay(journal: Journal, standing: Standing) -> Iterator[Replayed]:
+    """Bring a standing up to the end of the journal, step by step."""
+    oracle = ReplayingOracle()
+    standing.scheduler = Scheduler.restore(
+        standing.layout,
+        standing.scheduler.snapshot(),
+        options=standing.options,
+        oracle=oracle,
+        event_delays=standing.event_delays,
+    )
+    for entry in journal.entries(standing.seq):
+        with _reading(f"step {entry.seq}"):
+            message = decode_input(entry.kind, entry.input, lambda digest: layout_of(journal, digest), oracle)
+            oracle.answers = deque(decode_answers(entry.answers))
+            recorded = decode_effects(entry.effects)
+        decided = standing.scheduler.handle(message)
+        standing.outstanding.step(message, recorded)
+        standing.seq = entry.seq
+        if isinstance(message, LayoutReplaced):
+            standing.layout, standing.digest = message.layout, json.loads(entry.input)["layout"]
+        yield Replayed(entry, message, recorded, as_recorded=decided == recorded)
+
+
+def keep(journal: Journal, standing: Standing, at: float) -> None:
+    """Write a snapshot. Blocks. Raises what SQLAlchemy raises."""
+    text = encode_layout(standing.layout)
+    journal.keep_layout(digest_of(text), text)
+    body = {
+        "scheduler": standing.scheduler.snapshot(),
+        "outstanding": [encode(each, Effect) for each in standing.outstanding],
+        "options": encode(standing.options, SchedulerSettings),
+        "event_delays": dict(standing.event_delays),
+    }
+    journal.keep_snapshot(SnapshotRow(standing.seq, at, digest_of(text), json.dumps(body)))
+
+
+def layout_of(journal: Journal, digest: str) -> Layout:
+    """Raises LookupError, UnreadableLayoutError."""
+    text = journal.layout(digest)
+    if text is None:
+        raise LookupError(f"the layout {digest} is not there")
+    return decode_layout(text)
+
+
+def _of_snapshot(journal: Journal, row: SnapshotRow) -> Standing:
+    with _reading("the last snapshot"):
+        body: dict[str, Any] = json.loads(row.body)
+        layout = layout_of(journal, row.layout)
+        options = decode(body["options"], SchedulerSettings)
+        delays: dict[str, float] = body["event_delays"]
+        scheduler = Scheduler.restore(
+            layout, body["scheduler"], options=options, oracle=ReplayingOracle(), event_delays=delays
+        )
+        outstanding = Outstanding(decode(each, Effect) for each in body["outstanding"])  # type: ignore[arg-type]  # union
+    return Standing(row.seq, row.layout, layout, scheduler, options, delays, outstanding, [])
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Whatever goes wrong within is a damaged journal."""
+    try:
+        yield
+    except Exception as problem:
+        raise JournalDamagedError(
+            f"{what} cannot be read: {type(problem).__name__}: {problem}; to begin with empty queues move the journal "
+            "out of the way, and keep it for a bug report"
+        ) from problem

@@ -1,0 +1,42 @@
+"""Brings the tables up to date. alembic is loaded only when there is something to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from ci_gate.store.tables import VERSION_TABLE
+
+NEWEST = "0001"
+FOLDER = Path(__file__).parent / "migrations"
+
+
+class SchemaError(Exception):
+    """The tables are those of a newer ci-gate. The text says what to do."""
+
+
+def bring_up_to_date(connection: Connection) -> None:
+    """Within the caller's transaction. Raises SchemaError, and what SQLAlchemy raises."""
+    version = version_of(connection)
+    if version == NEWEST:
+        return
+    if version is not None and version > NEWEST:
+        raise SchemaError(
+            f"the journal was written by a newer ci-gate (its tables have version {version}); install that"
+        )
+    from alembic import command  # noqa: PLC0415  # a third of a second that only a new or an old database costs
+    from alembic.config import Config  # noqa: PLC0415  # as above
+
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def version_of(connection: Connection) -> str | None:
+    """None where there are no tables yet."""
+    if VERSION_TABLE not in inspect(connection).get_table_names():
+        return None
+    version = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608  # a name of ours
+    return None if version is None else str(version)

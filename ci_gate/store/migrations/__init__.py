@@ -1,0 +1,1 @@
+"""How the tables of journal and snapshots came to be what they are (alembic)."""

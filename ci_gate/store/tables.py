@@ -1,0 +1,52 @@
+"""The tables of journal and snapshots. ``migrations/`` makes them, and brings older ones up to date.
+
+Their names say whose they are: the database may be one that others use as well.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Double, Integer, MetaData, String, Table, Text
+
+VERSION_TABLE = "ci_gate_schema_version"
+
+metadata = MetaData()
+
+KEY = BigInteger().with_variant(Integer, "sqlite")  # what SQLite calls its own row number
+
+journal = Table(
+    "ci_gate_journal",
+    metadata,
+    Column("seq", KEY, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False, index=True),
+    Column("kind", String(40), nullable=False),
+    Column("input", Text, nullable=False),
+    Column("answers", Text, nullable=False),
+    Column("effects", Text, nullable=False),
+)
+"""One row a step, in order: the input, what operators' functions answered, and the effects, as JSON."""
+
+snapshots = Table(
+    "ci_gate_snapshot",
+    metadata,
+    Column("seq", KEY, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("layout", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+)
+"""The scheduler's memory after the step ``seq``; ``layout`` was in force then."""
+
+layouts = Table(
+    "ci_gate_layout",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("body", Text, nullable=False),
+)
+"""Layouts by the digest of what they say."""
+
+progress = Table(
+    "ci_gate_progress",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("seq", KEY, nullable=False),
+)
+"""``released``: the effects of all steps up to this one have been handed out."""

@@ -1,0 +1,130 @@
+"""From the journal to where the service stood. The histories are those of the simulation."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ci_gate.daemon.layouts import decode_layout, digest_of, encode_layout
+from ci_gate.daemon.outstanding import Outstanding
+from ci_gate.daemon.records import encode_answers, encode_effects, encode_input
+from ci_gate.daemon.recovery import JournalDamagedError, Standing, keep, recover
+from ci_gate.model.options import SchedulerSettings
+from ci_gate.scheduler.effects import (
+    CancelBuild,
+    LaunchBuild,
+    Merge,
+    QueryChange,
+    SearchChanges,
+    SendReport,
+    SetTimer,
+    UpdateRepository,
+    VerifySubmit,
+)
+from ci_gate.store.journal import Entry, Journal, default_address
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "simulation"))
+
+from simulate import history
+from simulated_layouts import random_layouts
+from simulated_world import SimulatedWorld
+
+OPTIONS = SchedulerSettings(url_pattern="{job.name}", report_times=False)
+
+
+class RecordedWorld:
+    """A history whose every step is in a journal, with a snapshot at the beginning and one in the middle."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.journal = Journal(default_address(folder))
+        self.journal.open()
+        self.seq = 0
+        self.world = SimulatedWorld(random_layouts(seed), self._record)
+        self.outstanding = Outstanding()
+        self.keep()
+        for number, (what, which) in enumerate(history(seed)):
+            self.world.act(what, which)
+            if number == 100:
+                self.keep()
+
+    def keep(self) -> None:
+        scheduler = self.world.scheduler
+        digest = digest_of(encode_layout(scheduler.layout))
+        standing = Standing(self.seq, digest, scheduler.layout, scheduler, OPTIONS, {}, self.outstanding, [])
+        keep(self.journal, standing, 1.0)
+
+    def _record(self, world: SimulatedWorld, effects: list) -> None:
+        message = world.inputs[-1]
+        self.seq += 1
+        body = encode_input(message, self._keep_layout)
+        step = Entry(self.seq, message.at, type(message).__name__, body, encode_answers([]), encode_effects(effects))
+        self.journal.append([step], released=self.seq - 1)
+        self.outstanding.step(message, effects)
+
+    def _keep_layout(self, layout) -> str:
+        text = encode_layout(layout)
+        self.journal.keep_layout(digest_of(text), text)
+        return digest_of(text)
+
+
+def without_tries(effect):
+    return replace(effect, first_tried_at=None) if isinstance(effect, SendReport) else effect
+
+
+@pytest.mark.parametrize("seed", [3, 4, 11, 5600])
+def test_everything_stands_as_it_stood(tmp_path, seed):
+    recorded = RecordedWorld(tmp_path, seed)
+    world = recorded.world
+    standing = recover(recorded.journal)
+    assert standing.seq == recorded.seq
+    assert json.dumps(standing.scheduler.snapshot()) == json.dumps(world.scheduler.snapshot())
+    assert standing.layout == world.scheduler.layout
+    again = list(standing.outstanding)
+    assert {each.ticket for each in again if isinstance(each, QueryChange | SearchChanges)} == set(world.asked)
+    assert {each for each in again if isinstance(each, Merge | UpdateRepository)} == set(world.merges.values())
+    assert {each.request.uuid for each in again if isinstance(each, LaunchBuild)} == set(world.builds)
+    assert {each.item for each in again if isinstance(each, VerifySubmit)} == set(world.verifications)
+    reports = {each.report_id: each for each in again if isinstance(each, SendReport)}
+    assert set(reports) == set(world.reports)
+    assert all(each.first_tried_at is not None for each in reports.values()), "they are looked for before they are sent"
+    assert {each.timer for each in again if isinstance(each, SetTimer)} == {each.timer for each in world.timers}
+
+
+def test_effects_without_an_outcome_of_the_last_step_may_never_have_left(tmp_path):
+    recorded = RecordedWorld(tmp_path, 3)
+    cancelled = [isinstance(each, CancelBuild) for effects in recorded.world.outputs for each in effects]
+    assert any(cancelled)
+    recorded.journal.append([], released=0)
+    standing = recover(recorded.journal)
+    kept_at = recorded.journal.last_snapshot().seq
+    late = [each for effects in recorded.world.outputs[kept_at:] for each in effects if isinstance(each, CancelBuild)]
+    assert [each for each in standing.unsure if isinstance(each, CancelBuild)] == late
+
+
+def test_a_journal_that_cannot_be_read_says_where_and_what_to_do(tmp_path):
+    recorded = RecordedWorld(tmp_path, 3)
+    broken = Entry(recorded.seq + 1, 1.0, "MergeAnswered", '{"at": 1.0}', "[]", "[]")
+    recorded.journal.append([broken], released=0)
+    with pytest.raises(
+        JournalDamagedError, match=rf"step {recorded.seq + 1} cannot be read: .* begin with empty queues"
+    ):
+        recover(recorded.journal)
+
+
+def test_an_empty_journal_is_none(tmp_path):
+    journal = Journal(default_address(tmp_path))
+    journal.open()
+    assert recover(journal) is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_layouts_come_back_equal(seed):
+    for layout in random_layouts(seed):
+        text = encode_layout(layout)
+        again = decode_layout(text)
+        assert again == layout
+        assert encode_layout(again) == text

@@ -1,0 +1,104 @@
+"""Steps, snapshots and layouts in a database."""
+
+from __future__ import annotations
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Column, MetaData, Table, create_engine, text
+
+from ci_gate.store.journal import Entry, Journal, SnapshotRow, default_address
+from ci_gate.store.migrate import NEWEST, SchemaError, version_of
+from ci_gate.store.tables import VERSION_TABLE, metadata
+
+
+@pytest.fixture
+def address(tmp_path) -> str:
+    return default_address(tmp_path)
+
+
+@pytest.fixture
+def journal(address):
+    journal = Journal(address)
+    journal.open()
+    yield journal
+    journal.close()
+
+
+def entry(seq: int, at: float | None = None) -> Entry:
+    return Entry(seq, float(seq) if at is None else at, "TimerFired", f'{{"n": {seq}}}', "[]", "[]")
+
+
+def snapshot(seq: int) -> SnapshotRow:
+    return SnapshotRow(seq, float(seq), "digest", f'{{"seq": {seq}}}')
+
+
+def test_steps_come_back_in_order_after_any_of_them(journal):
+    journal.append([entry(each) for each in range(1, 1203)], released=3)
+    assert [each.seq for each in journal.entries(0)] == list(range(1, 1203))
+    assert list(journal.entries(1200)) == [entry(1201), entry(1202)]
+    assert journal.last_seq() == 1202
+    assert journal.released() == 3
+
+
+def test_of_steps_of_which_one_cannot_be_kept_none_is(journal):
+    journal.append([entry(1)], released=0)
+    with pytest.raises(Exception, match="UNIQUE"):
+        journal.append([entry(2), entry(1)], released=1)
+    assert journal.last_seq() == 1
+    assert journal.released() == 0
+
+
+def test_what_is_kept_is_there_for_the_next_connection(journal, address):
+    journal.append([entry(1)], released=0)
+    journal.keep_layout("digest", "layout")
+    journal.keep_layout("digest", "layout")
+    journal.keep_snapshot(snapshot(1))
+    journal.close()
+    again = Journal(address)
+    again.open()
+    assert again.last_seq() == 1
+    assert again.layout("digest") == "layout"
+    assert again.layout("other") is None
+    assert again.last_snapshot() == snapshot(1)
+
+
+def test_an_empty_journal_says_so(journal):
+    assert journal.last_snapshot() is None
+    assert journal.last_seq() == journal.released() == 0
+    assert list(journal.entries(0)) == []
+
+
+def test_old_steps_are_forgotten_once_a_snapshot_has_them(journal):
+    journal.append([entry(each) for each in range(1, 11)], released=10)
+    assert journal.trim(before=100.0) == 0
+    for seq in (4, 8):
+        journal.keep_snapshot(snapshot(seq))
+    assert journal.trim(before=6.0) == 5
+    assert [each.seq for each in journal.entries(0)] == [6, 7, 8, 9, 10]
+    assert journal.last_snapshot() == snapshot(8)
+    assert journal.trim(before=100.0) == 3
+    assert [each.seq for each in journal.entries(8)] == [9, 10]
+    assert journal.last_seq() == 10
+
+
+def test_what_is_committed_is_synced_to_the_disk(journal):
+    with journal._connection.begin():
+        assert journal._connection.scalar(text("PRAGMA journal_mode")) == "wal"
+        assert journal._connection.scalar(text("PRAGMA synchronous")) == 2
+
+
+def test_the_migrations_make_the_tables_that_the_program_means(journal, address):
+    with create_engine(address).connect() as connection:
+        assert version_of(connection) == NEWEST
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_a_journal_of_a_newer_version_is_refused(journal, address):
+    with journal._connection.begin():
+        journal._connection.execute(
+            Table(VERSION_TABLE, MetaData(), Column("version_num")).update(), {"version_num": "9"}
+        )
+    with pytest.raises(SchemaError, match="written by a newer ci-gate"):
+        Journal(address).open()
