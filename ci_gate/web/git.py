@@ -3,6 +3,10 @@
 Serves every repository below ``git_dir`` to anyone: branches, tags and ``refs/zuul``. The work is that of
 ``git upload-pack``; this module streams between it and the client, and ends it when the client is gone or its time is
 over. Files for clients without the smart protocol come from ``git_files``. Knows nothing of what the refs mean.
+
+By version 2 of the protocol a client names the refs that it wants, so that others cost it nothing, however many there
+are. Versions 0 and 1 have no means for that: whoever speaks them is told of all, for a ref is fetched by its name only
+if it was told.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from aiohttp import hdrs, web
 from ci_gate.merger.git import Git
 from ci_gate.merger.names import UnsafeNameError, repository_path
 from ci_gate.web.git_files import FILES, NOT_CACHED, list_refs, serve_file
+from ci_gate.web.git_slots import Slots, end_when_gone, is_gone
 
 UPLOAD_PACK = "git-upload-pack"
 
@@ -37,6 +42,7 @@ class ServiceLimits:
     """How much of this machine clients get. Times are seconds: in the queue, without a byte, and in all."""
 
     at_once: int = 32
+    waiting: int = 512
     queue_s: float = 60.0
     idle_s: float = 120.0
     transfer_s: float = 3600.0
@@ -59,7 +65,7 @@ class _GitService:
     def __init__(self, git_dir: Path, limits: ServiceLimits) -> None:
         self._git_dir = git_dir
         self._limits = limits
-        self._slots = asyncio.Semaphore(limits.at_once)
+        self._slots = Slots(limits.at_once, limits.waiting, limits.queue_s)
 
     # --- what clients ask for ---
 
@@ -68,9 +74,10 @@ class _GitService:
         repository = await self._repository(request)
         service = request.query.get("service")
         if service is None:
-            return await list_refs(repository)
+            async with self._slots.hold(request):
+                return await list_refs(repository)
         if service != UPLOAD_PACK:
-            raise web.HTTPForbidden(text="read-only\n")
+            raise web.HTTPForbidden(text="read-only\n", headers=NOT_CACHED)
         preamble = b"" if "version=2" in _protocol(request).split(":") else b"001e# service=git-upload-pack\n0000"
         return await self._converse(request, repository, "advertisement", "--advertise-refs", preamble=preamble)
 
@@ -79,7 +86,7 @@ class _GitService:
 
     async def refuse_push(self, request: web.Request) -> web.StreamResponse:
         await self._repository(request)
-        raise web.HTTPForbidden(text="read-only\n")
+        raise web.HTTPForbidden(text="read-only\n", headers=NOT_CACHED)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         return await serve_file(await self._repository(request), request.match_info["file"])
@@ -93,7 +100,7 @@ class _GitService:
                     found = await asyncio.to_thread(_find, self._git_dir, project)
                     if found is not None:
                         return found
-        raise web.HTTPNotFound(text="no such repository\n")
+        raise web.HTTPNotFound(text="no such repository\n", headers=NOT_CACHED)
 
     # --- the conversation between client and upload-pack ---
 
@@ -102,12 +109,14 @@ class _GitService:
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers=NOT_CACHED)
         response.content_type = f"application/x-{UPLOAD_PACK}-{kind}"
+        if request.method == hdrs.METH_HEAD:
+            return response
         git = Git(repository).having(GIT_PROTOCOL=_protocol(request))
         command = ("-c", "uploadpack.allowAnySHA1InWant=true", "upload-pack", "--strict", "--stateless-rpc", *options)
         try:
             async with (
-                self._slot(),
-                self._deadline() as progress,
+                self._slots.hold(request),
+                self._deadline(request) as progress,
                 git.process(*command, str(repository), reads=request.method == hdrs.METH_POST) as process,
             ):
                 conversation = _Conversation(request, response, process, self._limits.request_bytes, progress)
@@ -115,6 +124,9 @@ class _GitService:
         except ConnectionError:
             log.debug("git client gone", project=request.match_info["project"], client=request.remote)
         except (TimeoutError, web.HTTPException) as problem:
+            if is_gone(request):
+                log.debug("git client gone", project=request.match_info["project"], client=request.remote)
+                return response
             if not response.prepared and isinstance(problem, web.HTTPException):
                 raise
             log.warning("git transfer broken off", project=request.match_info["project"], client=request.remote)
@@ -123,23 +135,13 @@ class _GitService:
         return response
 
     @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._limits.queue_s):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise web.HTTPServiceUnavailable(text="too many clients\n", headers={hdrs.RETRY_AFTER: "30"}) from None
-        try:
-            yield
-        finally:
-            self._slots.release()
-
-    @asynccontextmanager
-    async def _deadline(self) -> AsyncIterator[Callable[[], None]]:
-        """Ends the block by TimeoutError when it takes too long in all, or too long since ``progress`` was called."""
+    async def _deadline(self, request: web.Request) -> AsyncIterator[Callable[[], None]]:
+        """Ends the block by TimeoutError when it takes too long in all, or too long since ``progress`` was called,
+        or when the client is gone.
+        """
         loop = asyncio.get_running_loop()
         end = loop.time() + self._limits.transfer_s
-        async with asyncio.timeout(self._limits.idle_s) as timeout:
+        async with asyncio.timeout(self._limits.idle_s) as timeout, end_when_gone(request, timeout):
             yield lambda: timeout.reschedule(min(end, loop.time() + self._limits.idle_s))
 
 
@@ -169,7 +171,7 @@ class _Conversation:
             log.info("git upload-pack failed", project=self.request.match_info["project"], code=code, reason=said)
         if not self.response.prepared:
             if code != 0:
-                raise web.HTTPInternalServerError(text="git failed\n")
+                raise web.HTTPInternalServerError(text="git failed\n", headers=NOT_CACHED)
             await self.response.prepare(self.request)
 
     async def _pump(self, preamble: bytes) -> None:
@@ -195,11 +197,13 @@ class _Conversation:
                 await stdin.drain()
                 self.progress()
         except web.RequestPayloadError as problem:
-            raise web.HTTPBadRequest(text="the request's body is broken\n") from problem
+            raise web.HTTPBadRequest(text="the request's body is broken\n", headers=NOT_CACHED) from problem
         except BrokenPipeError:
             pass
         finally:
             stdin.close()
+        if taken == 0:
+            raise web.HTTPBadRequest(text="the request has no body\n", headers=NOT_CACHED)
 
 
 def _find(git_dir: Path, project: str) -> Path | None:

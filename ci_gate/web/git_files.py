@@ -31,7 +31,7 @@ async def list_refs(repository: Path) -> web.Response:
     try:
         listed = await Git(repository).run("for-each-ref", f"--format={_REF_LINE}")
     except (GitError, OSError) as problem:
-        raise web.HTTPInternalServerError(text="git failed\n") from problem
+        raise web.HTTPInternalServerError(text="git failed\n", headers=NOT_CACHED) from problem
     return web.Response(body=listed.stdout, headers=NOT_CACHED | {hdrs.CONTENT_TYPE: "text/plain; charset=utf-8"})
 
 
@@ -41,7 +41,7 @@ async def serve_file(repository: Path, name: str) -> web.StreamResponse:
         lines = await asyncio.to_thread(_pack_lines, repository)
         return web.Response(text=lines, headers=NOT_CACHED)
     if not await asyncio.to_thread((repository / name).is_file):
-        raise web.HTTPNotFound(text="no such file\n")
+        raise web.HTTPNotFound(text="no such file\n", headers=NOT_CACHED)
     return web.FileResponse(repository / name, headers=NOT_CACHED if name == "HEAD" else FOR_EVER)
 
 

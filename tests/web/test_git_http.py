@@ -4,138 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import os
-import subprocess
-from dataclasses import dataclass
-from pathlib import Path
+from urllib.parse import quote
 
 import aiohttp
 import pytest
-from aiohttp import web
+from git_site import REF, git, make_repository
 
-from ci_gate.web.git import ServiceLimits, git_routes
-
-ENVIRONMENT = {
-    "PATH": os.environ["PATH"],
-    "HOME": os.devnull,
-    "LC_ALL": "C",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_AUTHOR_NAME": "Ann",
-    "GIT_AUTHOR_EMAIL": "ann@example.org",
-    "GIT_COMMITTER_NAME": "Ann",
-    "GIT_COMMITTER_EMAIL": "ann@example.org",
-}
-NAME = "Z" + "0f" * 16
-REF = f"refs/zuul/master/{NAME}"
-
-
-def git(where: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["git", *arguments], cwd=where, env=ENVIRONMENT, check=check, capture_output=True, text=True, timeout=60
-    )
-
-
-def make_repository(git_dir: Path, project: str) -> str:
-    """A bare repository as mergers keep them: two commits on master, a third published. The third's id."""
-    work = git_dir.parent / "work" / project
-    work.mkdir(parents=True)
-    git(work, "init", "-q", "-b", "master")
-    for text in ("one", "two", "three"):
-        (work / "file").write_text(text)
-        git(work, "add", "file")
-        git(work, "commit", "-q", "-m", text)
-    git(work, "tag", "-a", "v1", "-m", "first", "HEAD~2")
-    commit = git(work, "rev-parse", "HEAD").stdout.strip()
-    git(work, "reset", "-q", "--hard", "HEAD~1")
-    repository = git_dir / project / ".git"
-    git(work, "clone", "-q", "--bare", "--no-local", str(work), str(repository))
-    git(repository, "fetch", "-q", str(work), f"{commit}:{REF}")
-    return commit
-
-
-@dataclass
-class Server:
-    """A running server, and a folder for clients."""
-
-    git_dir: Path
-    here: Path
-    commit: str
-    port: int
-    encodings: list[str | None]
-    """How the requests' bodies were packed."""
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/p"
-
-    async def git(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """A git client, in a repository of its own."""
-        return await self.run(self.here, *arguments, check=check)
-
-    async def run(
-        self, where: Path, *arguments: str, check: bool = True, **variables: str
-    ) -> subprocess.CompletedProcess[str]:
-        """A git client that takes no thread from the server's."""
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
-            "git", *arguments, cwd=where, env=ENVIRONMENT | variables, stdout=pipe, stderr=pipe
-        )
-        async with asyncio.timeout(60):
-            stdout, stderr = await process.communicate()
-        assert process.returncode == 0 or not check, stderr.decode()
-        return subprocess.CompletedProcess(arguments, process.returncode, stdout.decode(), stderr.decode())
-
-    async def raw(self, path: str, method: str = "GET") -> int:
-        """The status for a path that no client library has tidied up."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        writer.write(f"{method} {path} HTTP/1.1\r\nHost: ci\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode())
-        status = await asyncio.wait_for(reader.readline(), 10)
-        writer.close()
-        return int(status.split()[1])
-
-
-@pytest.fixture(scope="module")
-def git_dir(tmp_path_factory):
-    made = tmp_path_factory.mktemp("served") / "git"
-    make_repository(made, "org/app")
-    return made
-
-
-@pytest.fixture
-async def serve(tmp_path, git_dir):
-    """Starts a server with given limits."""
-    runners = []
-    encodings = []
-
-    @web.middleware
-    async def watch(request, handler):
-        encodings.append(request.headers.get("Content-Encoding"))
-        return await handler(request)
-
-    async def start(limits: ServiceLimits | None = None) -> Server:
-        app = web.Application(middlewares=[watch])
-        app.add_routes(git_routes(git_dir, limits=limits))
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        runners.append(runner)
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        commit = git(git_dir / "org/app/.git", "rev-parse", REF).stdout.strip()
-        here = tmp_path / "client"
-        here.mkdir()
-        git(here, "init", "-q")
-        return Server(git_dir, here, commit, runner.addresses[0][1], encodings)
-
-    yield start
-    for runner in runners:
-        await runner.cleanup()
-
-
-@pytest.fixture
-async def server(serve):
-    return await serve()
+from ci_gate.web.git import ServiceLimits
 
 
 @pytest.mark.parametrize("version", ["0", "1", "2"])
@@ -167,6 +42,26 @@ async def test_a_shallow_fetch_gets_one_commit(server):
     assert (await server.git("rev-list", "--count", "FETCH_HEAD")).stdout.strip() == "1"
 
 
+async def test_a_shallow_copy_can_be_deepened(server):
+    await server.git("fetch", "-q", "--depth=1", f"{server.url}/org/app", REF)
+    await server.git("fetch", "-q", "--deepen=1", f"{server.url}/org/app", REF)
+    assert (await server.git("rev-list", "--count", "FETCH_HEAD")).stdout.strip() == "2"
+    await server.git("fetch", "-q", "--unshallow", f"{server.url}/org/app", REF)
+    assert (await server.git("rev-list", "--count", "FETCH_HEAD")).stdout.strip() == "3"
+
+
+async def test_who_fetches_one_ref_is_told_of_no_other_build_set(server):
+    """Version 2 of the protocol: a thousand refs of build sets cost a fetch of one nothing."""
+    make_repository(server.git_dir, "org/busy")
+    old = "".join(f"create refs/zuul/master/Z{number:032x} {server.commit}\n" for number in range(1000))
+    repository = server.git_dir / "org/busy/.git"
+    git(repository, "fetch", "-q", str(server.git_dir / "org/app/.git"), REF)
+    git(repository, "update-ref", "--stdin", stdin=old)
+    told = await server.run(server.here, "fetch", f"{server.url}/org/busy", REF, GIT_TRACE_PACKET="1")
+    lines = [line for line in told.stderr.splitlines() if "fetch< " in line and " refs/zuul/" in line]
+    assert [line.split()[-1] for line in lines] == [REF]
+
+
 async def test_a_commit_can_be_fetched_by_its_id(server):
     await server.git("-c", "protocol.version=0", "fetch", "-q", f"{server.url}/org/app", server.commit)
     assert (await server.git("cat-file", "-t", server.commit)).stdout.strip() == "commit"
@@ -183,10 +78,27 @@ async def test_a_later_fetch_negotiates_from_a_long_history(server):
     assert "gzip" in server.encodings
 
 
-async def test_projects_inside_projects_are_served(server):
-    inner = make_repository(server.git_dir, "org/app/plugins/one")
-    told = await server.git("ls-remote", f"{server.url}/org/app/plugins/one", REF)
-    assert told.stdout.split()[0] == inner
+@pytest.mark.parametrize(
+    "name",
+    [
+        "org/app/plugins/one",
+        "org/app.git",
+        "org/app/objects",
+        "org/app/info/refs",
+        "org/app/HEAD",
+        "org/with blank",
+        "org/50%25+more&less",
+        "org/größe",
+    ],
+)
+async def test_projects_may_be_named_like_parts_of_others_or_of_repositories(server, name):
+    commit = make_repository(server.git_dir, name)
+    for written in (name, f"{name}/", f"{name}.git", f"{name}/.git"):
+        told = await server.git("ls-remote", f"{server.url}/{quote(written)}", REF)
+        assert told.stdout.split() == [commit, REF]
+    await server.git("clone", "-q", f"{server.url}/{quote(name)}", "copy")
+    outer = await server.git("ls-remote", f"{server.url}/org/app/", REF)
+    assert outer.stdout.split() == [server.commit, REF]
 
 
 async def test_a_request_packed_by_gzip_is_understood(server):
@@ -219,11 +131,48 @@ async def test_a_request_that_never_ends_is_refused(serve):
         assert answer.status == 413
 
 
-async def test_nothing_of_the_moving_part_is_cached(server):
-    url = f"{server.url}/org/app/info/refs?service=git-upload-pack"
-    async with aiohttp.ClientSession() as client, client.get(url) as answer:
-        assert answer.content_type == "application/x-git-upload-pack-advertisement"
-        assert "no-cache" in answer.headers["Cache-Control"]
+@pytest.mark.parametrize(
+    ("path", "method", "status"),
+    [
+        ("org/app/info/refs?service=git-upload-pack", "GET", 200),
+        ("org/app/info/refs", "GET", 200),
+        ("org/app/HEAD", "GET", 200),
+        ("org/app/objects/info/packs", "GET", 200),
+        ("org/app/git-upload-pack", "POST", 400),
+        ("org/app/info/refs?service=git-receive-pack", "GET", 403),
+        ("org/app/git-receive-pack", "POST", 403),
+        ("org/nothing/info/refs?service=git-upload-pack", "GET", 404),
+        ("org/app/objects/00/" + "0" * 38, "GET", 404),
+    ],
+)
+async def test_nothing_of_the_moving_part_is_cached(server, path, method, status):
+    answer = await server.answer(f"/p/{path}", method)
+    assert answer.status == status
+    assert answer.headers["Cache-Control"] == "no-cache, max-age=0, must-revalidate"
+    assert answer.headers["Pragma"] == "no-cache"
+
+
+async def test_what_never_changes_may_be_cached_for_ever(server):
+    pack = next((server.git_dir / "org/app/.git/objects/pack").glob("*.pack"), None)
+    loose = next((server.git_dir / "org/app/.git/objects").glob("??/*"))
+    for path in filter(None, (pack, loose)):
+        answer = await server.answer("/p/org/app/" + str(path.relative_to(server.git_dir / "org/app/.git")))
+        assert answer.status == 200
+        assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert answer.body == path.read_bytes()
+
+
+async def test_a_question_about_the_head_alone_gets_no_body(server):
+    answer = await server.answer("/p/org/app/info/refs?service=git-upload-pack", "HEAD")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "application/x-git-upload-pack-advertisement"
+    assert answer.body == b""
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"])
+async def test_other_methods_are_not_allowed(server, method):
+    assert await server.raw("/p/org/app/info/refs", method) == 405
+    assert await server.raw("/p/org/app/git-upload-pack", method) == 405
 
 
 async def test_nobody_can_push(server):
@@ -281,62 +230,6 @@ async def test_a_client_without_the_smart_protocol_clones_files(server):
     await server.run(server.here, "clone", "-q", f"{server.url}/org/app", str(copy), GIT_SMART_HTTP="0")
     assert (copy / "file").read_text() == "two"
     assert git(copy, "rev-parse", "v1^{}").stdout == git(copy, "rev-parse", "HEAD~1").stdout
-
-
-async def upload_packs() -> int:
-    """How many git upload-pack processes this process has as children."""
-    told = await asyncio.to_thread(
-        subprocess.run, ["ps", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False
-    )
-    return sum("upload-pack" in line for line in told.stdout.splitlines())
-
-
-async def until(condition, seconds: float = 10.0):
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 - processes come and go without telling
-            await asyncio.sleep(0.02)
-
-
-async def open_request(server: Server) -> asyncio.StreamWriter:
-    """A client that begins a request and says no more."""
-    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    head = "POST /p/org/app/git-upload-pack HTTP/1.1\r\nHost: ci\r\nContent-Length: 1000\r\n\r\n0032want "
-    writer.write(head.encode())
-    await writer.drain()
-    return writer
-
-
-async def running() -> bool:
-    return await upload_packs() > 0
-
-
-async def none_running() -> bool:
-    return await upload_packs() == 0
-
-
-async def test_a_client_that_goes_away_takes_its_process_with_it(server):
-    writer = await open_request(server)
-    await until(running)
-    writer.close()
-    await until(none_running)
-
-
-async def test_a_client_that_says_nothing_is_cut_off(serve):
-    server = await serve(ServiceLimits(idle_s=0.2))
-    writer = await open_request(server)
-    await until(running)
-    await until(none_running)
-    writer.close()
-
-
-async def test_more_clients_than_there_are_places_are_told_to_come_back(serve):
-    server = await serve(ServiceLimits(at_once=1, queue_s=0.1))
-    writer = await open_request(server)
-    await until(running)
-    assert await server.raw("/p/org/app/info/refs?service=git-upload-pack") == 503
-    writer.close()
-    await until(none_running)
-    assert await server.raw("/p/org/app/info/refs?service=git-upload-pack") == 200
 
 
 async def test_many_clients_at_a_time_are_all_served(server):
