@@ -12,7 +12,7 @@ demo: venv              ## the main job on a simulated Gerrit and Jenkins, in un
 	@$(BIN)/ci-gate demo
 
 test: venv check        ## everything: linters, types, floors, unit, protocol and end-to-end tests
-	@PYTHON="$(BIN)/python" scripts/system-packages gearmand mariadbd postgres
+	@PYTHON="$(BIN)/python" scripts/system-packages gearmand mariadbd postgres nginx fcgiwrap apache2
 	@$(BIN)/pytest -n 2 --dist loadgroup
 
 check: venv             ## ruff, mypy --strict and the floors
@@ -21,7 +21,7 @@ check: venv             ## ruff, mypy --strict and the floors
 	@$(BIN)/lint-imports
 
 bench: venv             ## measure what the README claims; writes bench/results.md
-	@PYTHON="$(BIN)/python" scripts/system-packages gearmand
+	@PYTHON="$(BIN)/python" scripts/system-packages gearmand nginx fcgiwrap
 	@$(BIN)/python -m bench
 
 simulate: venv          ## STEPS=… steps of random histories against the scheduler; a failing one is made short and replays

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import commands, gearman, latency, layouts, memory, reloading, scheduling
+from bench import commands, gearman, latency, layouts, memory, reloading, scheduling, serving
 from bench.figures import Figure, table
 
 RESULTS = Path(__file__).parent / "results.md"
@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "scheduling": scheduling.measure,
     "memory": memory.measure,
     "gearman": gearman.measure_round_trips,
+    "serving": serving.measure,
     "idle": latency.measure_idle,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,10 +30,22 @@ NAME = "Z" + "0f" * 16
 REF = f"refs/zuul/master/{NAME}"
 
 
-def git(where: Path, *arguments: str, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    command = ["git", *arguments]
+def git(
+    where: Path,
+    *arguments: str,
+    check: bool = True,
+    stdin: str | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=where, env=ENVIRONMENT, input=stdin, check=check, capture_output=True, text=True, timeout=60
+        ["git", *arguments],
+        cwd=where,
+        env=ENVIRONMENT | dict(variables or {}),
+        input=stdin,
+        check=check,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
