@@ -69,6 +69,7 @@ def test_child_processes_are_started_only_where_they_belong():
         "ci_gate/sandbox/",
         "ci_gate/cli/demo",
         "ci_gate/daemon/snapshotting",
+        "ci_gate/cloner/",
     )
     starters = re.compile(r"subprocess\.|create_subprocess|os\.(system|popen|exec|fork|spawn)")
     for path in SOURCES:

@@ -25,6 +25,7 @@ COMMANDS = {
     "show": "show the jobs that are running",
     "reload": "let the running service read its layout again",
     "layout": "answer what a layout decides: jobs, events, queues",
+    "cloner": "prepare working copies of projects inside a job",
     "demo": "show the main job on a simulated Gerrit and Jenkins",
 }
 
