@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -52,20 +53,24 @@ def nginx(folder: Path, git_dir: Path, workers: int = 20) -> Iterator[str]:
 
 
 @contextmanager
-def apache(folder: Path, git_dir: Path) -> Iterator[str]:
-    """The same with Apache and mod_cgi."""
+def apache(folder: Path, git_dir: Path, *, threads: bool = True) -> Iterator[str]:
+    """The same with Apache: with threads and mod_cgid, which is Debian's default, or without and with mod_cgi."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     site = _example("apache", {"*:80": f"{HOST}:{port}", "/var/lib/ci-gate/git": str(git_dir)})
-    modules = ("mpm_prefork", "authz_core", "alias", "cgi", "env", "rewrite", "setenvif")
+    modules = ["authz_core", "alias", "env", "rewrite", "setenvif"]
+    modules += ["mpm_event", "cgid"] if threads else ["mpm_prefork", "cgi"]
     loaded = "\n".join(f"LoadModule {each}_module {APACHE_MODULES}/mod_{each}.so" for each in modules)
     main = folder / "apache.conf"
-    main.write_text(
-        f"ServerName localhost\nListen {HOST}:{port}\nPidFile {folder}/pid\nMutex file:{folder}\n{loaded}\n"
-        f"ErrorLog {folder}/error.log\nUser nobody\nGroup nogroup\n{site}"
-    )
-    with _running([str(APACHE), "-f", str(main), "-d", str(folder), "-DFOREGROUND"], port):
-        yield f"http://{HOST}:{port}/p"
+    with tempfile.TemporaryDirectory() as public:
+        Path(public).chmod(0o755)  # the server's user has to reach the socket
+        main.write_text(
+            f"ServerName localhost\nListen {HOST}:{port}\nPidFile {folder}/pid\nMutex file:{folder}\n{loaded}\n"
+            f"{f'ScriptSock {public}/socket' if threads else ''}\n"
+            f"ErrorLog {folder}/error.log\nUser nobody\nGroup nogroup\n{site}"
+        )
+        with _running([str(APACHE), "-f", str(main), "-d", str(folder), "-DFOREGROUND"], port):
+            yield f"http://{HOST}:{port}/p"
 
 
 def _example(server: str, changed: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from functools import partial
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import quote
@@ -37,8 +38,12 @@ def served():
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(nginx, marks=NGINX_IS_THERE), pytest.param(apache, marks=APACHE_IS_THERE)],
-    ids=["nginx", "apache"],
+    params=[
+        pytest.param(nginx, marks=NGINX_IS_THERE),
+        pytest.param(apache, marks=APACHE_IS_THERE),
+        pytest.param(partial(apache, threads=False), marks=APACHE_IS_THERE),
+    ],
+    ids=["nginx", "apache", "apache without threads"],
 )
 def url(request, served, tmp_path_factory):
     with request.param(tmp_path_factory.mktemp("server"), served[0]) as url:
