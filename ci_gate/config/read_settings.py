@@ -9,6 +9,7 @@ from pathlib import Path
 from ci_gate.config import settings_schema as schema
 from ci_gate.config.connections import read_connections
 from ci_gate.config.ini import Ini, parse
+from ci_gate.config.link_patterns import pattern_problem
 from ci_gate.config.nearest import nearest
 from ci_gate.config.problems import Level, Problem, RefusedError, has_errors
 from ci_gate.config.settings import (
@@ -142,6 +143,10 @@ def _scheduler(reader: Reader) -> SchedulerSettings:
     def boolean(key: str, *, default: bool = False) -> bool:
         return reader.boolean("zuul", key, default=default)
 
+    problem = pattern_problem(reader.text("zuul", "url_pattern") or "")
+    if problem is not None:
+        line = reader.line("zuul", "url_pattern")
+        reader.notice(line, f"[zuul] url_pattern: it can never be applied, reports link to workers' URLs: {problem}")
     return SchedulerSettings(
         report_times=boolean("report_times", default=True),
         status_url=reader.text("zuul", "status_url"),

@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 
 from ci_gate.model.change import Change, RefUpdate, Subject
 from ci_gate.model.item import BuildView
+from ci_gate.model.pattern_fields import Attribute, field_path
 
 LONGEST_RESULT = 2000
 WIDEST_FIELD = 1000
-
-STEP = re.compile(r"\.([^.\[\]]+)|\[([^\[\]]+)\]")
-FIELD = re.compile(rf"[^.\[\]]+(?:{STEP.pattern})*")
 
 
 class PatternError(Exception):
@@ -38,13 +36,13 @@ class Fields:
 
 class _DataFormatter(string.Formatter):
     def get_field(self, field_name: str, args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[object, str]:
-        first, rest = _split(field_name)
-        if first not in kwargs:
-            raise PatternError(f"unknown field {first!r}")
-        found = kwargs[first]
-        for is_attribute, key in rest:
-            found = _attribute(found, key) if is_attribute else _member(found, key)
-        return found, first
+        path = field_path(field_name)
+        if path.first not in kwargs:
+            raise PatternError(f"unknown field {path.first!r}")
+        found = kwargs[path.first]
+        for step in path.steps:
+            found = _attribute(found, step.name) if isinstance(step, Attribute) else _member(found, step.key)
+        return found, path.first
 
     def format_field(self, value: object, format_spec: str) -> str:
         if any(int(digits) > WIDEST_FIELD for digits in re.findall(r"\d+", format_spec)):
@@ -52,14 +50,6 @@ class _DataFormatter(string.Formatter):
         if value is None:
             raise PatternError("a field has no value yet")
         return str(super().format_field(value, format_spec))
-
-
-def _split(field_name: str) -> tuple[str, list[tuple[bool, str]]]:
-    """``build.parameters[KEY]`` into its first name and (is attribute, key) pairs."""
-    if not FIELD.fullmatch(field_name):
-        raise PatternError(f"{field_name!r} is not a field")
-    first, *_ = re.split(r"[.\[]", field_name, maxsplit=1)
-    return first, [(bool(name), name or key) for name, key in STEP.findall(field_name)]
 
 
 def _attribute(value: object, name: str) -> object:

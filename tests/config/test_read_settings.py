@@ -264,6 +264,11 @@ def test_the_new_form_of_a_connection_wins_over_the_old_one(read):
         ("git_dirr=/x", "merger", "[merger] git_dirr: unknown key, ignored; did you mean git_dir?"),
         ("zzz=1", "zuul", "[zuul] zzz: unknown key, ignored"),
         ("strip_branch_ref=false", "gerrit", "[gerrit] strip_branch_ref: off; Zuul 2.6 would have treated this as on"),
+        (
+            "url_pattern=logs/{change.nmber}",
+            "zuul",
+            "[zuul] url_pattern: it can never be applied, reports link to workers' URLs: there is no change.nmber; did",
+        ),
         ("state_dir=state", "zuul", "[zuul] state_dir: relative path, taken as "),
         ("push_change_refs=true", "zuul", "[zuul] push_change_refs: ci-gate serves merged refs over HTTP"),
         ("zuul_url=http://old/p", "zuul", "[zuul] zuul_url: ignored, since [merger] has it too"),

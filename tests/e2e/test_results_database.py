@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import sqlite3
 from contextlib import closing
 
@@ -55,3 +57,18 @@ def connections(site: Site) -> list[dict]:
 def rows(file, statement: str) -> list[tuple]:
     with closing(sqlite3.connect(file)) as connection:
         return connection.execute(statement).fetchall()
+
+
+async def test_a_database_that_says_nothing_holds_up_neither_votes_nor_the_end(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        dburi = f"postgresql://ci:hunter2@127.0.0.1:{silent.getsockname()[1]}/results"
+        settings = {("connection results", "driver"): "sql", ("connection results", "dburi"): dburi}
+        async with World(tmp_path, EXAMPLES, layout=LAYOUT, settings=settings) as world:
+            site = Site(world)
+            await site.start()
+            change = site.upload()
+            await site.vote(change.number, +1)
+            assert "database results" in [each["owner"] for each in site.status()["ci_gate"]["waits"]]
+            async with asyncio.timeout(8):  # less than the driver would wait
+                assert await world.stop_service() == 0
+            assert "hunter2" not in world.log.read_text(encoding="utf-8")

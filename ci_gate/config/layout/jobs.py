@@ -15,6 +15,7 @@ from ci_gate.config.layout.fields import Fields, Key, read_fields, title
 from ci_gate.config.layout.name_index import NameIndex
 from ci_gate.config.layout.names import BLANK, Names, report_job_name
 from ci_gate.config.layout.reader import Reader
+from ci_gate.config.link_patterns import pattern_problem
 from ci_gate.config.problems import Level
 from ci_gate.model.expression import Expression
 from ci_gate.model.layout import Job, SkipIf, Swift
@@ -148,6 +149,7 @@ def _rule(reader: Reader, fields: Fields, name: str) -> Rule:
     elif name:
         report_job_name(reader, name, fields.value_place(schema.JOB_NAME))
     _check_files(reader, fields)
+    _check_patterns(reader, fields)
     return Rule(name, fields, expression, _replaces(reader, fields, is_pattern=is_pattern), _swift(reader, fields))
 
 
@@ -174,6 +176,13 @@ def _replaces(reader: Reader, fields: Fields, *, is_pattern: bool) -> dict[str, 
         reader.report("bad-value", fields.value_place(schema.ATTEMPTS), text, level=Level.WARNING)
     replaces["attempts"] = max(attempts, LEAST_ATTEMPTS)
     return replaces
+
+
+def _check_patterns(reader: Reader, fields: Fields) -> None:
+    for key in (schema.SUCCESS_PATTERN, schema.FAILURE_PATTERN):
+        problem = pattern_problem(fields[key] or "")
+        if problem is not None:
+            reader.report("no-effect", fields.value_place(key), f"{key.name} has no effect: {problem}")
 
 
 def _check_files(reader: Reader, fields: Fields) -> None:
