@@ -132,3 +132,9 @@ def test_a_configuration_that_is_not_there(place):
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == 1
     assert "/no/such/ci.conf: error: there is no such configuration file" in ended.stderr
+
+
+def test_a_statsd_port_that_is_none(place, monkeypatch):
+    monkeypatch.setenv("STATSD_HOST", "127.0.0.1")
+    monkeypatch.setenv("STATSD_PORT", "81x25")
+    assert place.refusal().startswith('STATSD_PORT: "81x25" is not a port; set it to ')
