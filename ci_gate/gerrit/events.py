@@ -98,6 +98,7 @@ def _change_event(event_type: str, found: JsonObject, settings: GerritSettings) 
         votes=tuple(votes_of(found.get("approvals") or ())),
         comment=found.get("comment"),
         created_on=found.get("eventCreatedOn"),
+        change_id=change.get("id"),
     )
 
 

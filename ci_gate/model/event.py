@@ -13,7 +13,7 @@ class Event:
 
     ``branch`` is the change's short branch name; ``ref`` the name in a ref update, as received (or without
     ``refs/heads/`` where ``strip_branch_ref`` is on). Numbers are decimal text. ``created_on`` is the server's
-    clock, in seconds. ``pipeline`` is the one that a parent entered.
+    clock, in seconds. ``pipeline`` is the one that a parent entered. ``change_id`` is what footers name (``I…``).
     """
 
     type: str
@@ -33,6 +33,7 @@ class Event:
     ref_url: str | None = None
     pipeline: str | None = None
     created_on: int | None = None
+    change_id: str | None = None
 
     @property
     def names_change(self) -> bool:

@@ -208,10 +208,12 @@ def _subject(state: State, event: Event, details: ChangeDetails | None) -> Subje
 
 
 def _may_matter(state: State, event: Event) -> bool:
-    """An event on a project that is not in the layout matters only if an item refers to that change."""
+    """An event on a project that is not in the layout matters only to changes of ours that are related to that one."""
     if event.project in state.layout.projects:
         return True
-    return event.number is not None and state.records.in_use(event.connection, event.number)
+    if event.number is None:
+        return False
+    return event.change_id in state.records.naming or any(state.records.of_change(event.connection, event.number))
 
 
 def _name(event: Event) -> str:

@@ -47,10 +47,6 @@ class Records:
         """The patch sets of a change of which there are records."""
         return self.patch_sets.get((connection, number), ())
 
-    def in_use(self, connection: str, number: str) -> bool:
-        """Is some item about this change?"""
-        return any(key in self.users for key in self.of_change(connection, number))
-
     def remember(self, record: Subject) -> bool:
         """Keep a record, in place of the one before; was there anything new in it?"""
         key = record.key

@@ -37,6 +37,7 @@ def test_every_recorded_event_is_understood(version, found):
     if "change" in found:
         assert made.number == str(found["change"]["number"])
         assert (made.project, made.branch) == (found["change"]["project"], found["change"]["branch"])
+        assert made.change_id == found["change"]["id"]
         assert made.patchset == (str(found["patchSet"]["number"]) if "patchSet" in found else None)
     else:
         assert (made.project, made.ref) == (found["refUpdate"]["project"], found["refUpdate"]["refName"])

@@ -215,6 +215,7 @@ class World:
             "number": details.number,
             "patchset": details.current_patchset,
             "account": JOE,
+            "change_id": details.change_id,
         }
         return Event(type_, "gerrit", **{**known, **given})
 

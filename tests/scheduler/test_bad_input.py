@@ -129,6 +129,7 @@ event = st.builds(
     newrev=maybe,
     pipeline=maybe,
     created_on=st.none() | count,
+    change_id=maybe,
 )
 patch_set = st.builds(PatchSet, text, text, text, st.lists(text, **a_few).map(tuple))
 related = st.lists(st.builds(RelatedChange, text, text, st.booleans()), **a_few).map(tuple)

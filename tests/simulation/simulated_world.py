@@ -20,6 +20,7 @@ from ci_gate.model.change import (
     SubmitRecord,
     Vote,
 )
+from ci_gate.model.commands import Dequeue, Enqueue, OperatorCommand, Promote
 from ci_gate.model.event import Event
 from ci_gate.model.item import ItemView
 from ci_gate.model.layout import Job, Layout
@@ -46,6 +47,7 @@ from ci_gate.scheduler.inputs import (
     BuildUpdated,
     ChangeAnswered,
     ChangesFound,
+    Commanded,
     EventReceived,
     Input,
     LayoutReplaced,
@@ -158,6 +160,9 @@ class SimulatedWorld:
             (1, self.changes, self._merge_by_hand),
             (1, True, self._push),
             (1, len(self.layouts) > 1, self._reload),
+            (1, self.changes, self._promote),
+            (1, self.changes, self._enqueue),
+            (1, self.changes, self._dequeue),
             (30, self.asked, self._answer_question),
             (24, self.merges, self._answer_merge),
             (4, self.builds, self._start_build),
@@ -175,7 +180,7 @@ class SimulatedWorld:
 
     def _tell(self, type_: str, number: str, **given: object) -> None:
         details = self.changes[number]
-        known = {"account": PEOPLE[0], "created_on": int(self.at)}
+        known = {"account": PEOPLE[0], "created_on": int(self.at), "change_id": details.change_id}
         event = Event(
             type_, "gerrit", details.project, details.branch, number, details.current_patchset, **{**known, **given}
         )
@@ -253,6 +258,29 @@ class SimulatedWorld:
 
     def _reload(self, which: int) -> None:
         self.handle(LayoutReplaced(self.at, 1, self._pick(self.layouts, which), NoFunctions()))
+
+    # --- operators ---
+
+    def _command(self, command: OperatorCommand) -> None:
+        self.handle(Commanded(self.at, 2, command))
+
+    def _promote(self, which: int) -> None:
+        """One or two, mostly of those that are inside."""
+        inside = [str(key) for key in self.scheduler._state.pipelines["gate"].live]
+        known = inside if inside and which % 5 else [f"{number},1" for number in self.changes]
+        wanted = [known[which % len(known)], known[which // 3 % len(known)]][: which % 2 + 1]
+        self._command(Promote("gate", tuple(dict.fromkeys(wanted))))
+
+    def _enqueue(self, which: int) -> None:
+        details = self.changes[self._pick(self.changes, which // 2)]
+        patchset = "1" if which % 5 == 0 else details.current_patchset
+        pipeline = "check" if which % 2 else "gate"
+        self._command(Enqueue("gerrit", pipeline, details.project, f"{details.number},{patchset}"))
+
+    def _dequeue(self, which: int) -> None:
+        details = self.changes[self._pick(self.changes, which // 2)]
+        change = f"{details.number},{details.current_patchset}"
+        self._command(Dequeue("check" if which % 2 else "gate", details.project, change=change))
 
     # --- answers ---
 
