@@ -54,7 +54,9 @@ def _stand_on_what_passes(step: Step, item: Item) -> None:
     ahead = None if _is_head(item) else item.item_ahead
     nearest = _nearest_passing(item.queue, item)
     stays = ahead is nearest or (ahead is not None and _is_merged(step, ahead))
-    if stays and not item.build_set.canceled_in_place:
+    begins_anew = ahead is nearest and any(each.canceled for each in item.build_set.builds.values())
+    item.build_set.canceled_in_place = False  # what it needs does not fail any more
+    if stays and not begins_anew:
         return
     if not stays:
         for follower in list(item.items_behind):
@@ -99,7 +101,7 @@ def _note_state(step: Step, item: Item, *, need_fails: bool) -> None:
     reasons = building.failing_reasons(build_set, has_failed_job=failed, need_fails=need_fails)
     if reasons != build_set.failing_reasons:
         if bool(reasons) != bool(build_set.failing_reasons):
-            building.touch_needers(step, item)
+            step.touch_needers(item)
         build_set.failing_reasons, item.view = reasons, None
     passes = item.live and not reasons
     if passes != item.passes:

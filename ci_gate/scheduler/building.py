@@ -222,16 +222,11 @@ def reset(step: Step, item: Item) -> None:
     del step.state.items_by_build_set[former.name]
     item.build_set = BuildSet()
     if former.failing_reasons:
-        touch_needers(step, item)
+        step.touch_needers(item)
     mutexes.forget(step, item)
     step.touch(item)
-
-
-def touch_needers(step: Step, item: Item) -> None:
-    """The item has begun to fail, or fails no longer: that decides about those that need it."""
-    for each in step.state.records.needers_of(item.subject_key):
-        if each.pipeline is item.pipeline:
-            step.touch(each)
+    if former.failing_reasons:
+        step.touch_needers(item)
 
 
 def cancel_in_place(step: Step, item: Item) -> None:

@@ -100,7 +100,9 @@ def _entering(step: Step, entry: Entry) -> Entering:
             record = state.records.change(behind)
             same_queue = record is not None and pipeline.queue_of(record.project) is queue
             if record is not None and same_queue and needs.not_ready(pipeline, record) is None:
+                providing, step.providing = step.providing, set()  # what is under way may come in through here
                 yield replace(entry, key=behind, occasion=None)
+                step.providing = providing
     _tell_internal_triggers(step, item)  # 10
     return True
 

@@ -80,7 +80,7 @@ def take_out(step: Step, item: Item) -> None:
         queue.active -= 1
     if item.passes:
         touch_from(step, queue, index)
-    building.touch_needers(step, item)
+    step.touch_needers(item)
     if ahead is not None and not ahead.live:
         step.touch(ahead)
     building.forget(step, item)

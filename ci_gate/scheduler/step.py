@@ -21,7 +21,7 @@ class Step:
 
     ``internal`` are events of the service itself, which are offered to the pipelines after that (scheduler.md 15), and
     ``merged_projects`` the connections and projects in which a change was merged. ``providing`` are subjects whose
-    needs are being put in front of them.
+    needs are being put in front of them, one because of the other: a circle among them would never end.
     """
 
     at: float
@@ -48,6 +48,12 @@ class Step:
 
     def count(self, measure: Measure) -> None:
         self.measures.append(measure)
+
+    def touch_needers(self, item: Item) -> None:
+        """Whether the item fails, or is there at all, has changed for those in its pipeline that need it."""
+        for each in self.state.records.needers_of(item.subject_key):
+            if each.pipeline is item.pipeline:
+                self.touch(each)
 
     def decide(self, subject: object, pipeline: str | None, code: Code, **values: object) -> None:
         decision = Decision(self.at, str(subject), pipeline, code, tuple(values.items()))
