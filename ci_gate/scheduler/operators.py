@@ -125,9 +125,8 @@ def _promote(step: Step, command: Promote) -> CommandAnswer:
     if isinstance(found, str):
         return invalid(found)
     queue, promoted = found
-    members = [item for item in queue.items if item.live]
-    decided = [item for item in members if item.reporting]  # a head whose fate is sealed stays where it is
-    order = list(dict.fromkeys([*decided, *promoted, *members]))
+    members = [item for item in queue.items if item.live and not item.reporting]  # whose fate is sealed stays
+    order = list(dict.fromkeys([*(each for each in promoted if not each.reporting), *members]))
     unmoved = next((i for i, (one, other) in enumerate(zip(order, members, strict=True)) if one is not other), None)
     if unmoved is None:
         return CommandAnswer(done=True, lines=("they were in this order already",))

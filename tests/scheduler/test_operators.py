@@ -7,8 +7,8 @@ from gate_world import earlier, layout_with, new_world, play
 
 from ci_gate.model.commands import Dequeue, Enqueue, EnqueueRef, Promote
 from ci_gate.model.operations import CommandAnswer
-from ci_gate.scheduler.effects import AnswerCommand
-from ci_gate.scheduler.inputs import Commanded
+from ci_gate.scheduler.effects import AnswerCommand, VerifySubmit
+from ci_gate.scheduler.inputs import Commanded, SubmitVerified
 
 OLD, NEW = "1" * 40, "2" * 40
 
@@ -93,6 +93,26 @@ def test_a_head_that_is_being_reported_stays_at_the_head():
     world.ends("one", "A")
     wants(world, promote("3,1"))
     assert world.queues_text() == "gate: A, C (on A), B (on C)"
+
+
+def test_a_second_head_that_is_being_reported_stays_as_well():
+    world = new_world()
+    for name, project in (("A", "demo/one"), ("B", "demo/pair"), ("C", "demo/one"), ("D", "demo/one")):
+        world.create(name, project)
+        world.approved(name)
+    world.ends("one", "B", "FAILURE")
+    world.ends("one", "A")
+    world.answers_verification = False
+    world.ends("one", "C")
+    assert world.queues_text() == "gate: B (failing), C, D (on C)"
+    told = wants(world, promote("2,1"))
+    assert told == []
+    assert answer(world).lines == ("they were in this order already",)
+    told = wants(world, promote("4,1"))
+    assert world.queues_text() == "gate: C, D (on C), B (on D)"
+    (question,) = world.outstanding(VerifySubmit)
+    world.step(SubmitVerified(world.at, question.item, merged=True))
+    assert world.queues_text() == "gate: D, B (on D)"
 
 
 def test_changes_of_two_queues_cannot_be_promoted_together():
