@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 
 STEPS  ?= 1000000
 
-.PHONY: demo test check bench simulate clean venv
+.PHONY: demo test check bench simulate lockstep clean venv
 
 demo: venv              ## the main job on a simulated Gerrit and Jenkins, in under a minute
 	@$(BIN)/ci-gate demo
@@ -26,6 +26,9 @@ bench: venv             ## measure what the README claims; writes bench/results.
 
 simulate: venv          ## STEPS=… steps of random histories against the scheduler; a failing one is made short and replays
 	@PYTHONPATH=tests/simulation $(BIN)/python tests/simulation/simulate.py $(STEPS)
+
+lockstep: venv          ## the same against a slow reference: STEPS=… steps, each with the same effects in the same order
+	@PYTHONPATH=tests/simulation $(BIN)/python tests/simulation/lockstep.py $(STEPS)
 
 venv: $(STAMP)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from invariants import check_all
 from simulated_layouts import random_layouts
@@ -19,6 +19,7 @@ HIGHEST = 1_000_000
 MOST_SHORTENINGS = 4000
 
 History = Sequence[tuple[int, int]]
+Play = Callable[[int, History], object]
 
 
 def history(seed: int, length: int = LENGTH) -> list[tuple[int, int]]:
@@ -49,15 +50,15 @@ def play(seed: int, acts: History) -> SimulatedWorld:
     return world
 
 
-def fails(seed: int, acts: History) -> bool:
+def fails(play_it: Play, seed: int, acts: History) -> bool:
     try:
-        play(seed, acts)
+        play_it(seed, acts)
     except Exception:  # whatever it is, it is what is looked for
         return True
     return False
 
 
-def shortened(seed: int, acts: History) -> list[tuple[int, int]]:
+def shortened(play_it: Play, seed: int, acts: History) -> list[tuple[int, int]]:
     """Leave out what is not needed to fail: halves first, then ever smaller pieces."""
     acts = list(acts)
     tries, size = 0, len(acts) // 2
@@ -66,7 +67,7 @@ def shortened(seed: int, acts: History) -> list[tuple[int, int]]:
         while start < len(acts):
             tries += 1
             without = acts[:start] + acts[start + size :]
-            if fails(seed, without):
+            if fails(play_it, seed, without):
                 acts = without
             else:
                 start += size
@@ -74,17 +75,19 @@ def shortened(seed: int, acts: History) -> list[tuple[int, int]]:
     return acts
 
 
-def simulate(steps: int, first_seed: int) -> int:
+def simulate(steps: int, first_seed: int, play_it: Play = play) -> int:
     """How many histories were played. Raises SystemExit at the first that fails."""
     played = done = 0
     while done < steps:
         seed = first_seed + played
         acts = history(seed)
-        if fails(seed, acts):
-            short = shortened(seed, acts)
-            print(f"seed {seed} fails; a short history that does:\nplay({seed}, {short})", file=sys.stderr)
+        if fails(play_it, seed, acts):
+            short = shortened(play_it, seed, acts)
+            print(
+                f"seed {seed} fails; a short history that does:\n{play_it.__name__}({seed}, {short})", file=sys.stderr
+            )
             try:
-                play(seed, short)
+                play_it(seed, short)
             except Exception:  # shown to whoever looks for the cause
                 traceback.print_exc()
             raise SystemExit(1)

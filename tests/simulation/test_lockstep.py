@@ -1,0 +1,34 @@
+"""The real scheduler against a slow reference that recomputes everything: the same steps, in the same order."""
+
+from __future__ import annotations
+
+import pytest
+from lockstep import lockstep
+from simulate import fails, history, simulate
+
+from ci_gate.scheduler import needs, windows
+
+ONCE_DIFFERENT = (15, 1_000_396, 5_000_040)
+
+
+@pytest.mark.parametrize("first_seed", [1, 101, 201, 301])
+def test_merges_launches_and_reports_are_those_of_the_reference(first_seed):
+    assert simulate(7_500, first_seed, lockstep) == 30
+
+
+@pytest.mark.parametrize("seed", ONCE_DIFFERENT)
+def test_a_history_that_once_differed_does_no_longer(seed):
+    lockstep(seed, history(seed))
+
+
+@pytest.mark.parametrize(
+    ("module", "rule", "broken"),
+    [
+        (windows, "shrunk", lambda _rules, size: size),
+        (needs, "failing", lambda _state, _item: None),
+    ],
+)
+def test_a_rule_that_is_broken_is_found(module, rule, broken, monkeypatch):
+    """Otherwise the comparison would prove nothing."""
+    monkeypatch.setattr(module, rule, broken)
+    assert any(fails(lockstep, seed, history(seed)) for seed in range(1, 20))
