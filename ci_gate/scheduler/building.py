@@ -239,6 +239,11 @@ def cancel_in_place(step: Step, item: Item) -> None:
     item.build_set.canceled_in_place = True
 
 
+def was_stopped(build_set: BuildSet) -> bool:
+    """Did builds come to nothing because a needed change was failing?"""
+    return build_set.canceled_in_place and any(each.canceled for each in build_set.builds.values())
+
+
 def with_all_behind(item: Item) -> list[Item]:
     """The item and all that stand on it, front to back. Without recursion: queues may have thousands."""
     found, waiting = [], [item]

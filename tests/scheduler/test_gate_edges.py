@@ -101,6 +101,35 @@ def test_a_need_that_was_merged_by_hand_while_it_failed_stops_nobody():
     )
 
 
+def test_what_was_stopped_for_a_failing_need_begins_anew_when_that_recovers():
+    """A is moved to a branch where the job that failed does not apply."""
+    edits = (
+        ("{name: manual, files: ^doc/}", "{name: manual, branch: master}"),
+        ("check: [one],        gate: [one],", "check: [one],        gate: [one, manual],"),
+    )
+    world = new_world(layout=layout_with(*edits))
+    world.create("A")
+    world.create("B", needs="A")
+    world.approved("B")
+    play(
+        world,
+        (
+            lambda: world.ends("manual", "A", "FAILURE"),
+            "cancel manual of B; cancel one of B",
+            "gate: A (failing), B (on A, failing)",
+        ),
+    )
+    world.change("A", branch="stable")
+    play(
+        world,
+        (
+            lambda: world.tell(world.event("topic-changed", "A")),
+            "merge A→z1 B→z3; launch one for [A B] on z3; launch manual for [A B] on z3",
+            "gate: A, B (on A)",
+        ),
+    )
+
+
 def test_a_circle_that_closes_while_an_event_waits_keeps_its_change_out():
     world = new_world(answers_queries=False)
     for name, on in (("A", None), ("B", None), ("C", "B")):
