@@ -221,8 +221,6 @@ def reset(step: Step, item: Item) -> None:
     cancel_builds(step, item)
     del step.state.items_by_build_set[former.name]
     item.build_set = BuildSet()
-    if former.failing_reasons:
-        step.touch_needers(item)
     mutexes.forget(step, item)
     step.touch(item)
     if former.failing_reasons:
