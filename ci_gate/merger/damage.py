@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from ci_gate.merger.git import Git, GitDeadlineError, GitError
@@ -49,15 +50,23 @@ async def is_damaged(git: Git) -> bool:
     return False
 
 
-def remove_leftovers(repository: Path) -> int:
-    """Delete lock files and unfinished packs. Only while no other process writes here. How many there were."""
-    leftovers = list(_leftovers(repository))
-    for each in leftovers:
-        each.unlink(missing_ok=True)
-    return len(leftovers)
+def remove_locks(repository: Path) -> int:
+    """Delete lock files. Only while no other process changes refs here. How many there were."""
+    locks = [*repository.glob("*.lock"), *(repository / "refs").rglob("*.lock")]
+    locks += [repository / "objects" / "maintenance.lock", *(repository / "objects" / "info").rglob("*.lock")]
+    return _remove(locks)
 
 
-def _leftovers(repository: Path) -> Iterator[Path]:
-    yield from repository.glob("*.lock")
-    yield from (repository / "refs").rglob("*.lock")
-    yield from (repository / "objects" / "pack").glob("tmp_*")
+def remove_unfinished(repository: Path) -> int:
+    """Delete objects and packs that were never finished. Whoever still writes one fails. How many there were."""
+    objects = repository / "objects"
+    return _remove([*(objects / "pack").glob("tmp_*"), *objects.glob("??/tmp_obj_*")])
+
+
+def _remove(paths: Iterable[Path]) -> int:
+    removed = 0
+    for path in paths:
+        with suppress(FileNotFoundError):
+            path.unlink()
+            removed += 1
+    return removed

@@ -1,29 +1,40 @@
 """Makes one speculative state and publishes it (``spec/merger.md`` 3).
 
-Called by the mergers with a request and the record of the build set ahead. Holds one repository at a time and waits
+Called by the mergers with a request and what it needs of the build set ahead. Holds one repository at a time and waits
 for no other while it does, so a chain over several projects cannot deadlock. Knows neither queues nor answers.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
 from ci_gate.config.settings import GerritSettings, MergerSettings
 from ci_gate.merger.commits import Identity
 from ci_gate.merger.conflict import ConflictError
-from ci_gate.merger.names import UnsafeNameError, is_build_set, is_change_ref, is_ref
+from ci_gate.merger.history import merge_bases
+from ci_gate.merger.made import MadeBefore
+from ci_gate.merger.names import UnsafeNameError, is_build_set, is_change_ref, is_ref, published_ref
+from ci_gate.merger.objects import MissingObjectError
 from ci_gate.merger.records import BranchState, Record, Records
-from ci_gate.merger.repository import DamagedError, MissingRefError, Origin, Repository
-from ci_gate.merger.speculative import Maker, apply_change
+from ci_gate.merger.refs import BRANCHES
+from ci_gate.merger.repository import DamagedError, Repository
+from ci_gate.merger.speculative import Application, Workbench
 from ci_gate.merger.ssh import ssh_variables
+from ci_gate.merger.upstream import MissingRefError, Origin
 from ci_gate.model.merge import MergeRequest
 
 OWN_NAME, OWN_EMAIL = "ci-gate", "ci-gate@localhost"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
-AT_ONCE = 8
+FETCHES_AT_ONCE, CLONES_AT_ONCE = 8, 2  # of one Gerrit
+MOST_THREADS = 8
+
+RecallAhead = Callable[[], Awaitable[Record | None]]
 
 log = structlog.stdlib.get_logger("zuul.Merger")
 
@@ -36,10 +47,22 @@ class MismatchError(Exception):
     """The request contradicts what was asked before under its name, or what this merger is set up for."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """What a repository has of what a request names; None for what it has not.
+
+    ``is_fresh``: its branches need no look upstream, as far as the request says.
+    """
+
+    change: str | None
+    published: str | None
+    is_fresh: bool
+
+
 class Engine:
     """Repositories below ``settings.git_dir``.
 
-    At most ``AT_ONCE`` repositories of one Gerrit are worked on at a time: none sees too many connections, and one
+    At most ``FETCHES_AT_ONCE`` projects of one Gerrit are fetched at a time: none sees too many connections, and one
     that does not answer takes nothing from the others.
     """
 
@@ -52,35 +75,47 @@ class Engine:
         fetch_deadline_s: float,
     ) -> None:
         self._git_dir = settings.git_dir.absolute()
-        self._identity = Identity(settings.git_user_name or OWN_NAME, settings.git_user_email or OWN_EMAIL)
         self._gerrits = gerrits
         self._project_url = project_url
         self._relook_s = relook_s
         self._fetch_deadline_s = fetch_deadline_s
         self._records = Records(self._git_dir)
+        identity = Identity(settings.git_user_name or OWN_NAME, settings.git_user_email or OWN_EMAIL)
+        self._made = MadeBefore(identity)
+        self._threads = ThreadPoolExecutor(MOST_THREADS, "merge")
         self._repositories: dict[str, Repository] = {}
-        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._slots: dict[str, tuple[asyncio.Semaphore, asyncio.Semaphore]] = {}
+
+    async def close(self) -> None:
+        """End every process. Nothing may be under way."""
+        while self._repositories:
+            _, repository = self._repositories.popitem()
+            await repository.close()
+        self._threads.shutdown()
 
     async def recall(self, build_set: str) -> Record | None:
-        return await asyncio.to_thread(self._records.load, build_set)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._records.load, build_set)
 
-    async def make(self, request: MergeRequest, ahead: Record | None) -> Record:
+    async def make(self, request: MergeRequest, recall_ahead: RecallAhead) -> Record:
         """The record of this merge: an earlier one's if it was made and is all there, else of a new one.
 
-        Raises MissingRefError, MissingBranchError, MismatchError, and what repositories raise.
+        Raises MissingRefError, MissingBranchError, MismatchError, and what ``recall_ahead`` and repositories raise.
         """
         _check_names(request)
         earlier = await self.recall(request.ref)
         if earlier is not None:
-            _check_same(earlier, request, ahead)
+            _check_same(earlier, request, await recall_ahead())
             if earlier.conflict or await self.is_published(earlier):
                 return earlier
-        record = await self._make_patiently(request, ahead, earlier)
+        try:
+            record = await self._make(request, recall_ahead, earlier)
+        except DamagedError as problem:
+            log.info("begins again with a new repository", project=request.project, reason=str(problem))
+            record = await self._make(request, recall_ahead, earlier)
         for project, states in record.projects().items():
             if project != request.project:
                 repository = self._repository(project)
-                async with repository.hold():
-                    await repository.publish(_refs(states, request.ref))
+                await repository.work(partial(_publish, repository, _refs(states, request.ref)))
         return record
 
     async def is_published(self, record: Record) -> bool:
@@ -92,99 +127,149 @@ class Engine:
 
     async def update(self, connection: str, project: str) -> None:
         """Bring the project's branches and tags up to date."""
-        repository, origin = self._repository(project), self._origin(connection, project)
-        async with repository.hold(), self._slot(connection):
-            await repository.fetch(origin, branches=True)
+        await self._repository(project).fetch(self._origin(connection, project), branches=True)
 
     async def contains(self, connection: str, project: str, branch: str, revision: str) -> bool:
         """Does the branch, as it is upstream now, have this commit? Raises what repositories raise."""
         if not is_ref(branch):
             return False
-        repository, origin = self._repository(project), self._origin(connection, project)
-        async with repository.hold(), self._slot(connection):
+        await self.update(connection, project)
+        repository = self._repository(project)
+        tip, commit = await repository.find(f"{BRANCHES}{branch}^{{commit}}", f"{revision}^{{commit}}")
+        if tip is None or commit is None:
+            return False
+        return await repository.work(lambda bench: commit in merge_bases(bench.git, bench.objects, tip, commit))
+
+    # --- one merge ---
+
+    async def _make(self, request: MergeRequest, recall_ahead: RecallAhead, earlier: Record | None) -> Record:
+        """Merge and publish in the request's own project."""
+        repository, origin = self._repository(request.project), self._origin(request.connection, request.project)
+        here = await _look(repository, request)
+        if here.published is not None and earlier is None:
+            adopt = partial(self._adopt, _begun(request, await recall_ahead()), here.published)
+            return await repository.work(adopt)
+        change, is_fresh = await self._obtain(repository, origin, request, here)
+        record = _begun(request, await recall_ahead())
+        below = record.state(request.project, request.branch)
+        if below is None and not is_fresh:
             await repository.fetch(origin, branches=True)
-            tip, commit = await repository.commits([f"refs/heads/{branch}^{{commit}}", f"{revision}^{{commit}}"])
-            if tip is None or commit is None:
-                return False
-            found = await repository.git.run("merge-base", "--is-ancestor", commit, tip, accept=(0, 1))
-            return found.code == 0
-
-    async def _make_patiently(self, request: MergeRequest, ahead: Record | None, earlier: Record | None) -> Record:
-        """Look again for a change that upstream does not have yet; begin again once if the repository broke."""
-        repository = self._repository(request.project)
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + self._relook_s
-        pause = FIRST_PAUSE_S
-        discarded = False
-        while True:
-            try:
-                async with repository.hold(), self._slot(request.connection):
-                    return await self._make(repository, request, ahead, earlier)
-            except DamagedError:
-                if discarded:
-                    raise
-                discarded = True
-            except MissingRefError:
-                if loop.time() + pause > give_up_at:
-                    raise
-                log.info("change not there yet", project=request.project, refspec=request.refspec, again_in_s=pause)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_S)
-
-    async def _make(
-        self, repository: Repository, request: MergeRequest, ahead: Record | None, earlier: Record | None
-    ) -> Record:
-        """Merge and publish in the request's own project. The record comes first: a repeat finds the parents."""
-        below = ahead.state(request.project, request.branch) if ahead else None
-        origin = self._origin(request.connection, request.project)
-        change = await repository.fetch(origin, branches=below is None, change=request.refspec)
-        if change is None or request.revision not in (None, change):
-            raise MissingRefError(f"{request.refspec} is {change}, not {request.revision}")
         parent = below.commit if below else await _tip(repository, request, earlier)
+        merge = partial(self._merge, repository, replace(record, parent=parent), change)
         try:
-            commit = await apply_change(
-                repository.git,
-                request.mode,
-                parent,
-                change,
-                maker=Maker(self._identity, request.made_at),
-                message=f"Merge {request.refspec} into {request.branch}\n",
-            )
+            return await repository.work(merge)
+        except MissingObjectError:
+            # A fetch that was cut off may have left a commit without all that belongs to it.
+            await repository.fetch(origin, branches=True, change=request.refspec)
+            return await repository.work(merge)
+
+    async def _obtain(
+        self, repository: Repository, origin: Origin, request: MergeRequest, here: _Here
+    ) -> tuple[str, bool]:
+        """The change's commit, and whether the branches are as they are upstream; both over one connection.
+
+        A change that upstream does not have is looked for again, for a while.
+        """
+        branches = request.ahead is None and not here.is_fresh
+        if here.change is not None:
+            if branches:
+                await repository.fetch(origin, branches=True)
+            return here.change, here.is_fresh or branches
+        loop = asyncio.get_running_loop()
+        give_up_at, pause = loop.time() + self._relook_s, FIRST_PAUSE_S
+        while True:
+            change = await repository.fetch(origin, branches=branches, change=request.refspec)
+            if change is not None and request.revision in (None, change):
+                return change, here.is_fresh or branches
+            if loop.time() + pause > give_up_at:
+                found = "is not there" if change is None else f"is {change}, not {request.revision}"
+                raise MissingRefError(f"{request.refspec} of {request.project} {found}")
+            log.info("change not there yet", project=request.project, refspec=request.refspec, again_in_s=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    # --- in the repository's worker thread ---
+
+    def _merge(self, repository: Repository, record: Record, change: str, bench: Workbench) -> Record:
+        """The record comes first: a repeat finds the parent there."""
+        request = record.request
+        message = f"Merge {request.refspec} into {request.branch}\n"
+        try:
+            commit = self._made.apply(bench, Application(request.mode, record.parent, change, message))
         except ConflictError as conflict:
-            record = Record(request, parent, conflict=str(conflict), paths=conflict.paths)
-            await asyncio.to_thread(self._records.save, record)
+            record = replace(record, states=(), conflict=str(conflict), paths=conflict.paths)
+            self._records.save(record)
             return record
-        own = BranchState(request.project, request.branch, commit, base=below.base if below else parent)
-        others = tuple(each for each in ahead.states if each != below) if ahead else ()
-        record = Record(request, parent, states=(*others, own))
-        await asyncio.to_thread(self._records.save, record)
-        await repository.publish(_refs(record.projects()[request.project], request.ref))
+        record = _ended(record, commit)
+        self._records.save(record)
+        _publish(repository, _refs(record.projects()[request.project], request.ref), bench)
         return record
+
+    def _adopt(self, record: Record, commit: str, bench: Workbench) -> Record:
+        """What another merger published here under the name counts, if it stands on what it should."""
+        below = record.state(record.request.project, record.request.branch)
+        if below is not None and below.commit not in merge_bases(bench.git, bench.objects, commit, below.commit):
+            raise MismatchError(f"{record.request.ref} is there as {commit}, which does not stand on {below.commit}")
+        record = _ended(record, commit)
+        self._records.save(record)
+        return record
+
+    # --- where things are ---
 
     def _repository(self, project: str) -> Repository:
         if project not in self._repositories:
-            self._repositories[project] = Repository(self._git_dir, project, self._fetch_deadline_s)
+            self._repositories[project] = Repository(self._git_dir, project, self._threads, self._fetch_deadline_s)
         return self._repositories[project]
-
-    def _slot(self, connection: str) -> asyncio.Semaphore:
-        return self._slots.setdefault(connection, asyncio.Semaphore(AT_ONCE))
 
     def _origin(self, connection: str, project: str) -> Origin:
         gerrit = self._gerrits.get(connection)
         if self._project_url is not None:
-            return Origin(self._project_url(connection, project), ssh_variables(gerrit) if gerrit else {})
-        if gerrit is None:
+            url = self._project_url(connection, project)
+        elif gerrit is not None:
+            url = gerrit.project_url(project)
+        else:
             raise MismatchError(f"no Gerrit connection is called {connection}")
-        return Origin(gerrit.project_url(project), ssh_variables(gerrit))
+        if connection not in self._slots:
+            self._slots[connection] = (asyncio.Semaphore(FETCHES_AT_ONCE), asyncio.Semaphore(CLONES_AT_ONCE))
+        return Origin(url, ssh_variables(gerrit) if gerrit else {}, *self._slots[connection])
+
+
+async def _look(repository: Repository, request: MergeRequest) -> _Here:
+    change = request.revision or repository.fetched_before(request.refspec)
+    tip, name = f"{BRANCHES}{request.branch}", published_ref(request.branch, request.ref)
+    there, at, base, published = await repository.find(change, tip, request.base, name)
+    return _Here(there, published, is_fresh=base is not None or (at is not None and at == request.tip))
 
 
 async def _tip(repository: Repository, request: MergeRequest, earlier: Record | None) -> str:
     """What a chain starts on: the commit that it was started on before, else the branch's tip upstream."""
-    branch = f"refs/heads/{request.branch}"
-    tip, before = await repository.commits([f"{branch}^{{commit}}", earlier.parent if earlier else branch])
+    wanted = earlier.parent if earlier else request.base
+    tip, before = await repository.find(f"{BRANCHES}{request.branch}^{{commit}}", wanted)
     if tip is None:
         raise MissingBranchError(f"{request.project} has no branch {request.branch}")
-    return (before if earlier else None) or tip
+    return before or tip
+
+
+def _begun(request: MergeRequest, ahead: Record | None) -> Record:
+    """The record of a request with what it takes over from the chain ahead, of the members that are still in it."""
+    if ahead is None:
+        return Record(request, parent="")
+    position = ahead.position + 1
+    first = position - request.depth + 1 if request.depth is not None else 1
+    return Record(request, "", position, tuple(each for each in ahead.states if each.position >= first))
+
+
+def _ended(record: Record, commit: str) -> Record:
+    """With the state that the change itself made."""
+    request = record.request
+    below = record.state(request.project, request.branch)
+    base = below.base if below else record.parent
+    own = BranchState(request.project, request.branch, commit, base, record.position)
+    return replace(record, states=(*(each for each in record.states if each != below), own))
+
+
+def _publish(repository: Repository, refs: Mapping[str, str], _: Workbench) -> None:
+    repository.refs.set(refs)
 
 
 def _refs(states: tuple[BranchState, ...], build_set: str) -> dict[str, str]:

@@ -4,7 +4,8 @@ Everything in ``merger/`` and the git pages of ``web/`` start git through this m
 repositories: what a command means is its caller's business.
 
 Every process runs in a group of its own, which is killed as a whole when its deadline passes or its caller is
-cancelled: a fetch leaves no ssh behind. Neither the system's nor the user's git configuration has a say.
+cancelled: a fetch leaves no ssh behind. Neither the system's nor the user's git configuration has a say. ``run`` and
+``process`` are for the loop's thread, ``call`` and ``start`` for worker threads.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import asyncio
 import os
 import re
 import signal
+import subprocess
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import IO
 
 LOCAL_DEADLINE_S = 120.0
 
@@ -121,10 +124,36 @@ class Git:
                 code = await process.wait()
         except TimeoutError:
             raise GitDeadlineError(arguments, deadline_s) from None
-        said = stderr.decode(errors="replace")[-_KEPT_OF_STDERR:]
-        if code not in accept:
-            raise GitError(arguments, code, said)
-        return Completed(code, stdout, said)
+        return _completed(arguments, code, stdout, stderr, accept)
+
+    def call(self, *arguments: str, stdin: bytes = b"", accept: Collection[int] = (0,)) -> Completed:
+        """As ``run``, for a worker thread, and for commands without children of their own."""
+        try:
+            done = subprocess.run(
+                ["git", *arguments],
+                input=stdin,
+                capture_output=True,
+                cwd=self.folder or self.directory,
+                env=self._variables(),
+                timeout=LOCAL_DEADLINE_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise GitDeadlineError(arguments, LOCAL_DEADLINE_S) from None
+        return _completed(arguments, done.returncode, done.stdout, done.stderr, accept)
+
+    def start(self, *arguments: str, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+        """A git that goes on, with pipes without buffers, for a worker thread."""
+        return subprocess.Popen(
+            ["git", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            cwd=self.folder or self.directory,
+            env=self._variables(),
+            bufsize=0,
+            start_new_session=True,
+        )
 
     @asynccontextmanager
     async def process(self, *arguments: str, reads: bool = True) -> AsyncIterator[Process]:
@@ -155,3 +184,12 @@ class Git:
             config |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
         where = {"GIT_DIR": os.fspath(self.directory)} if self.directory is not None else {}
         return {**inherited, **_FIXED, **config, **where, **self.environment}
+
+
+def _completed(
+    arguments: tuple[str, ...], code: int, stdout: bytes, stderr: bytes, accept: Collection[int]
+) -> Completed:
+    said = stderr.decode(errors="replace")[-_KEPT_OF_STDERR:]
+    if code not in accept:
+        raise GitError(arguments, code, said)
+    return Completed(code, stdout, said)

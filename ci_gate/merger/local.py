@@ -19,11 +19,14 @@ from ci_gate.merger.engine import Engine, MismatchError, MissingBranchError
 from ci_gate.merger.git import GitError
 from ci_gate.merger.names import UnsafeNameError
 from ci_gate.merger.records import Record
-from ci_gate.merger.repository import FETCH_DEADLINE_S, DamagedError, FetchError, MissingRefError
+from ci_gate.merger.repository import DamagedError
+from ci_gate.merger.upstream import FETCH_DEADLINE_S, FetchError, MissingRefError
 from ci_gate.model.merge import MergeAnswer, MergeOutcome, MergeRequest, UpdateRequest
 
 RELOOK_S = 60.0
 FAILURES_REMEMBERED = 1000
+
+_AHEAD = "the build set ahead, "
 
 log = structlog.stdlib.get_logger("zuul.Merger")
 
@@ -36,7 +39,10 @@ class AheadError(Exception):
 
     def __init__(self, answer: MergeAnswer) -> None:
         self.answer = answer
-        super().__init__(f"the build set ahead, {answer.ref}, has no merged state: {answer.detail}")
+        detail = answer.detail
+        if not detail.startswith(_AHEAD):  # in a long chain, only the first cause is of interest
+            detail = f"{_AHEAD}{answer.ref}, has no merged state: {detail}"
+        super().__init__(detail)
 
 
 _OUTCOMES: dict[type[Exception], MergeOutcome] = {
@@ -81,17 +87,20 @@ class LocalMerger:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._engine.close()
 
     async def _merge(self, request: MergeRequest) -> MergeAnswer:
-        ahead = await self._recall_ahead(request.ahead) if request.ahead else None
-        return (await self._engine.make(request, ahead)).answer(self._url)
+        record = await self._engine.make(request, lambda: self._recall_ahead(request.ahead))
+        return record.answer(self._url)
 
     async def _update(self, request: UpdateRequest) -> MergeAnswer:
         await self._engine.update(request.connection, request.project)
         return MergeAnswer(request.name, MergeOutcome.MERGED, url=self._url)
 
-    async def _recall_ahead(self, name: str) -> Record:
+    async def _recall_ahead(self, name: str | None) -> Record | None:
         """The state ahead, once it is there; made again if its refs were lost. Raises AheadError."""
+        if name is None:
+            return None
         if name in self._under_way:
             await asyncio.wait([self._under_way[name][1]])
         record = await self._engine.recall(name)

@@ -1,16 +1,24 @@
-"""Git's default strategy, without a work tree: what ``git merge`` and ``git cherry-pick`` do with contents."""
+"""Git's default strategy, without a work tree: what ``git merge`` and ``git cherry-pick`` do with contents.
+
+One ``git merge-tree`` stays and answers merge after merge. Only where attributes may decide on a merge of lines does a
+merge get a process and a scratch work tree of its own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from ci_gate.merger.attributes import File, check_out, governing
+from ci_gate.merger.attributes import check_out, governing
 from ci_gate.merger.conflict import ConflictError
 from ci_gate.merger.git import Git
+from ci_gate.merger.objects import Objects
+from ci_gate.merger.sessions import Session
 
-_CONFLICTS = 1
+_OPTIONS = ("--write-tree", "-z", "--name-only", "--messages", "--allow-unrelated-histories")
+_CLEAN, _CONFLICTS = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,31 +31,65 @@ class _Outcome:
     line_merged: frozenset[bytes]
 
 
-async def merge_ort(git: Git, ours: str, theirs: str, scratch: Path) -> str:
+class MergeTree:
+    """For one worker thread at a time."""
+
+    def __init__(self, git: Git) -> None:
+        self._session = Session(git, "merge-tree", *_OPTIONS, "--stdin")
+
+    def merge(self, ours: str, theirs: str) -> _Outcome:
+        """Raises GitError."""
+        # git holds back the end of an answer until it begins the next one: a commit merged with itself pushes it out.
+        self._session.send(f"{ours} {theirs}\n{theirs} {theirs}\n".encode())
+        fields = self._fields()
+        clean = self._status() != b"0"
+        outcome = _outcome(fields, clean=clean)
+        self._status()
+        next(fields)
+        return outcome
+
+    def kill(self) -> None:
+        self._session.kill()
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _fields(self) -> Iterator[bytes]:
+        while True:
+            yield self._session.until(b"\0")
+
+    def _status(self) -> bytes:
+        """What an answer begins with, after what is left of the one before."""
+        return next(field for field in self._fields() if field)
+
+
+def merge_ort(git: Git, objects: Objects, merges: MergeTree, ours: str, theirs: str) -> str:
     """The merged tree of two commits with a common history, or with none: then against nothing.
 
-    ``scratch`` is an empty folder. Raises ConflictError.
+    Raises ConflictError.
     """
-    outcome = await _merge(git, ours, theirs)
-    if outcome.line_merged:
-        attributes = await _attributes(git, ours, outcome.line_merged)
-        if attributes:
-            inside = git.within(scratch)
-            await check_out(inside, attributes, scratch)
-            outcome = await _merge(inside.having(GIT_WORK_TREE=str(scratch)), ours, theirs)
+    outcome = merges.merge(ours, theirs)
+    attributes = governing(objects, objects.tree(objects.commit(ours).tree), outcome.line_merged)
+    if attributes:
+        with TemporaryDirectory(prefix="ci-gate-merge-") as folder:
+            check_out(objects, attributes, Path(folder))
+            outcome = _merge_inside(git.within(Path(folder)).having(GIT_WORK_TREE=folder), ours, theirs)
     if not outcome.clean:
         raise ConflictError("the contents conflict", outcome.conflicts)
     return outcome.tree
 
 
-async def _merge(git: Git, ours: str, theirs: str) -> _Outcome:
-    options = ("--write-tree", "-z", "--name-only", "--messages", "--allow-unrelated-histories")
-    done = await git.run("merge-tree", *options, ours, theirs, accept=(0, _CONFLICTS))
-    fields = iter(done.stdout.split(b"\0"))
+def _merge_inside(git: Git, ours: str, theirs: str) -> _Outcome:
+    done = git.call("merge-tree", *_OPTIONS, ours, theirs, accept=(_CLEAN, _CONFLICTS))
+    return _outcome(iter((*done.stdout.split(b"\0"), b"")), clean=done.code == _CLEAN)
+
+
+def _outcome(fields: Iterator[bytes], *, clean: bool) -> _Outcome:
+    """From the tree on: the tree, the paths in conflict and an empty field, the messages."""
     tree = next(fields).decode().strip()
-    conflicts = frozenset(iter(lambda: next(fields, b""), b""))
+    conflicts = frozenset(iter(lambda: next(fields), b""))
     line_merged = frozenset(_paths_of_messages(fields))
-    return _Outcome(tree, conflicts, done.code == 0, conflicts | line_merged)
+    return _Outcome(tree, conflicts, clean, conflicts | line_merged)
 
 
 def _paths_of_messages(fields: Iterator[bytes]) -> Iterator[bytes]:
@@ -60,13 +102,3 @@ def _paths_of_messages(fields: Iterator[bytes]) -> Iterator[bytes]:
         next(fields)
         if kind == b"Auto-merging":
             yield from paths
-
-
-async def _attributes(git: Git, commit: str, paths: frozenset[bytes]) -> list[File]:
-    listed = await git.having(GIT_LITERAL_PATHSPECS="1").run("ls-tree", "-z", commit, "--", *governing(paths))
-    files = []
-    for entry in listed.stdout.split(b"\0")[:-1]:
-        facts, _, path = entry.partition(b"\t")
-        mode, _, oid = facts.decode().split(" ")
-        files.append(File(path, mode, oid))
-    return files

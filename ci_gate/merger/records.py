@@ -1,14 +1,14 @@
 """What was merged for each build set: written before its refs are, read when something stands on it or asks again.
 
-One small JSON file a build set, below ``GIT_DIR/.ci-gate``. Parents, identity and time of a merge are chosen at its
-first run; from here a repeat, also after a restart, gets the same ones.
+One small JSON file a build set, below ``GIT_DIR/.ci-gate``. The commit that a change was put on is chosen at the first
+merge; from here a repeat, also after a restart, gets the same one.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,17 @@ log = structlog.stdlib.get_logger("zuul.Merger")
 
 @dataclass(frozen=True, slots=True)
 class BranchState:
-    """What one branch of one project is in a chain. ``base`` is the tip that the chain was started on there."""
+    """What one branch of one project is in a chain.
+
+    ``base`` is the tip that the chain was started on there; empty where that is not known. ``position`` is that of the
+    last change in it.
+    """
 
     project: str
     branch: str
     commit: str
     base: str
+    position: int = 1
 
     def ref(self, build_set: str) -> str:
         return published_ref(self.branch, build_set)
@@ -37,12 +42,14 @@ class BranchState:
 class Record:
     """One merge that came to a result. ``parent`` is the commit that the change was put on.
 
+    ``position`` is its place in the chain, counted from the change that the chain was begun with, merged since or not.
     ``states`` are all branches that the chain touches, this change's own among them; none after a conflict, which
     ``conflict`` describes and ``paths`` locates.
     """
 
     request: MergeRequest
     parent: str
+    position: int = 1
     states: tuple[BranchState, ...] = ()
     conflict: str = ""
     paths: tuple[str, ...] = ()
@@ -57,7 +64,7 @@ class Record:
 
     def answer(self, url: str | None) -> MergeAnswer:
         request = self.request
-        bases = tuple(BaseCommit(each.project, each.branch, each.base) for each in self.states)
+        bases = tuple(BaseCommit(each.project, each.branch, each.base) for each in self.states if each.base)
         own = self.state(request.project, request.branch)
         if own is None:
             return MergeAnswer(request.ref, MergeOutcome.CONFLICT, url=url, paths=self.paths, detail=self.conflict)
@@ -65,7 +72,7 @@ class Record:
 
 
 class Records:
-    """The folder of records. Both calls touch the disk: not for the loop's thread."""
+    """The folder of records. Every call touches the disk: not for the loop's thread."""
 
     def __init__(self, git_dir: Path) -> None:
         self._folder = git_dir / PRIVATE_FOLDER / "states"
@@ -94,10 +101,12 @@ class Records:
 
 
 def _from_json(value: dict[str, Any]) -> Record:
-    request = MergeRequest(**{**value["request"], "mode": MergeMode(value["request"]["mode"])})
+    """Keys of other versions are passed over."""
+    asked = {each.name: value["request"][each.name] for each in fields(MergeRequest) if each.name in value["request"]}
     return Record(
-        request=request,
+        request=MergeRequest(**{**asked, "mode": MergeMode(asked["mode"])}),
         parent=value["parent"],
+        position=value.get("position", 1),
         states=tuple(BranchState(**each) for each in value["states"]),
         conflict=value["conflict"],
         paths=tuple(value["paths"]),

@@ -1,51 +1,39 @@
-"""One project's bare repository at ``GIT_DIR/PROJECT/.git``: cloned, fetched, published in, mended.
+"""One project's bare repository at ``GIT_DIR/PROJECT/.git``: brought up to date, merged in, published in, mended.
 
-Used by the engine, one writer at a time. The path is the one that the merger before us used, so that web servers
-go on serving it and its clones are taken over. HEAD names a branch and nothing is checked out, so no push upstream
-can ever make a fetch impossible (``spec/merger.md`` 6 and 8). Knows nothing of build sets.
+Used by the engine. The path is the one that the merger before us used, so that web servers go on serving it and its
+clones are taken over. HEAD names a branch and nothing is checked out, so no push upstream can ever make a fetch
+impossible (``spec/merger.md`` 6 and 8). Knows nothing of build sets.
+
+Work on objects and refs happens in a worker thread, one call at a time; fetching goes on beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import Executor
 from hashlib import blake2b
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
-from ci_gate.merger.damage import is_damaged, looks_damaged, remove_leftovers
-from ci_gate.merger.git import Git, GitDeadlineError, GitError
+from ci_gate.merger.damage import is_damaged, looks_damaged, remove_locks, remove_unfinished
+from ci_gate.merger.git import LOCAL_DEADLINE_S, Git, GitDeadlineError, GitError
 from ci_gate.merger.names import PRIVATE_FOLDER, repository_path
+from ci_gate.merger.refs import BRANCHES, TAGS, Refs
+from ci_gate.merger.sessions import SessionEndedError
+from ci_gate.merger.speculative import Workbench
+from ci_gate.merger.upstream import FETCH_DEADLINE_S, SETTINGS, Fetched, FetchError, Origin, Upstream, clear, move
 
-CLONE_DEADLINE_S = 3600.0
-FETCH_DEADLINE_S = 300.0
-
-HEADS = "+refs/heads/*:refs/heads/*"
-TAGS = "+refs/tags/*:refs/tags/*"
 USUAL_BRANCHES = ("refs/heads/main", "refs/heads/master")
+CHANGES_REMEMBERED = 10_000
+
+T = TypeVar("T")
 
 log = structlog.stdlib.get_logger("zuul.Repo")
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a project comes from: its URL, and the environment that lets git reach it."""
-
-    url: str
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-
-class FetchError(Exception):
-    """Upstream could not be reached, or did not give what it has."""
-
-
-class MissingRefError(Exception):
-    """Upstream has no such ref, at least not now."""
 
 
 class DamagedError(Exception):
@@ -53,171 +41,195 @@ class DamagedError(Exception):
 
 
 class Repository:
-    """``hold`` it, then use it: every other method is for whoever holds it."""
+    """``work`` runs calls with exclusive use of ``bench`` and ``refs``; ``obtain`` brings what they need."""
 
-    def __init__(self, git_dir: Path, project: str, fetch_deadline_s: float = FETCH_DEADLINE_S) -> None:
+    def __init__(
+        self, git_dir: Path, project: str, threads: Executor, fetch_deadline_s: float = FETCH_DEADLINE_S
+    ) -> None:
         """Raises UnsafeNameError for a project name that cannot be a path."""
         self.project = project
         self.path = repository_path(git_dir, project)
         self.git = Git(self.path)
+        self.refs = Refs(self.git)
+        self.used_at = time.monotonic()
         name = blake2b(project.encode(errors="surrogateescape"), digest_size=16).hexdigest()
         self._scratch = git_dir / PRIVATE_FOLDER / "repositories" / name
-        self._fetch_deadline_s = fetch_deadline_s
+        self._upstream = Upstream(project, self.path, self._scratch, fetch_deadline_s)
+        self._bench = Workbench(self.git)
+        self._threads = threads
         self._lock = asyncio.Lock()
-        self._checked = False
+        self._used_before = self._checked = False
         self._url: str | None = None
+        self._branches: Mapping[str, str] | None = None
+        self._fetched: OrderedDict[str, str] = OrderedDict()
 
-    @asynccontextmanager
-    async def hold(self) -> AsyncIterator[None]:
-        """Be its only user. Raises DamagedError where what happened inside shows that the repository is broken."""
-        async with self._lock:
-            try:
-                if not self._checked and await self.exists():
-                    await self._take_over()
-                yield
-            except asyncio.CancelledError:
-                self._checked = False
-                raise
-            except (GitError, FetchError) as problem:
-                evidence = problem if isinstance(problem, GitError) else problem.__cause__
-                if isinstance(evidence, GitDeadlineError):
-                    self._checked = False
-                elif isinstance(evidence, GitError) and await self._is_damaged(evidence):
-                    await self._discard(evidence.reason)
-                    raise DamagedError(f"{self.project}: {evidence.reason}") from problem
-                raise
+    # --- work ---
 
-    async def exists(self) -> bool:
-        return await asyncio.to_thread(self.path.is_dir)
+    async def work(self, call: Callable[[Workbench], T]) -> T:
+        """Run in a worker thread, as the only one here. A git that is killed meanwhile gets a second try.
 
-    async def fetch(self, origin: Origin, *, branches: bool, change: str | None = None) -> str | None:
-        """Fetch all branches and tags, or a change's ref, or both over one connection; the change's commit.
-
-        Branches and tags become what they are upstream, by force. Clones what is not there yet. Raises FetchError
-        and MissingRefError.
+        Raises what the call raises, GitError, and DamagedError where that shows that the repository is broken.
         """
-        if not await self.exists():
-            await self._clone(origin)
-            branches = False
-        if self._url != origin.url:
-            await self.git.run("config", "remote.origin.url", origin.url)
-            self._url = origin.url
-        refspecs = ([change] if change else []) + ([HEADS, TAGS] if branches else [])
-        if refspecs:
-            await self._fetch(origin, refspecs)
-        head, fetched = await self.commits(["HEAD^{commit}", "FETCH_HEAD^{commit}"])
-        if head is None:
-            await self._mend_head(origin)
-        return fetched if change else None
+        return await self._mending(lambda: self._work(call))
 
-    async def commits(self, names: Iterable[str]) -> list[str | None]:
-        """The objects that names stand for, None for each that is not there."""
-        asked = "".join(f"{name}\n" for name in names).encode()
-        told = await self.git.run("cat-file", "--batch-check=%(objectname)", stdin=asked)
-        return [None if line.endswith(" missing") else line for line in told.text.splitlines()]
+    async def _work(self, call: Callable[[Workbench], T]) -> T:
+        async with self._lock:
+            self.used_at = time.monotonic()
+            if not self._checked:
+                await self._in_thread(self._take_over)
+            try:
+                return await self._in_thread(lambda: call(self._bench))
+            except SessionEndedError as problem:
+                log.info("git ended and is started again", project=self.project, reason=problem.reason)
+                return await self._in_thread(lambda: call(self._bench))
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        """What does not end in time, or is not wanted any more, loses its processes, and so ends."""
+        running = asyncio.get_running_loop().run_in_executor(self._threads, call)
+        try:
+            async with asyncio.timeout(LOCAL_DEADLINE_S):
+                return await asyncio.shield(running)
+        except (TimeoutError, asyncio.CancelledError) as problem:
+            self._checked = False
+            self._bench.kill()
+            self.refs.kill()
+            await asyncio.wait([running])
+            if isinstance(problem, TimeoutError):
+                raise GitDeadlineError(("work",), LOCAL_DEADLINE_S) from None
+            raise
+
+    async def find(self, *names: str | None) -> list[str | None]:
+        """The objects that names stand for; None for each that is not there, and where there is no repository."""
+        return await self.work(lambda bench: [self._find(bench, name) for name in names])
+
+    def _find(self, bench: Workbench, name: str | None) -> str | None:
+        return bench.objects.find(name) if name is not None and self.path.is_dir() else None
 
     async def has(self, refs: Mapping[str, str]) -> bool:
-        """Are all these refs there, as these commits? Needs no holding."""
+        """Are all these refs there, as these commits?"""
         try:
-            return await self.commits(refs) == list(refs.values())
-        except (GitError, OSError):
+            return await self.find(*refs) == list(refs.values())
+        except (GitError, DamagedError):
             return False
 
-    async def publish(self, refs: Mapping[str, str]) -> None:
-        """Set refs to commits: all of them or none."""
-        told = "".join(f"update {ref}\0{commit}\0\0" for ref, commit in refs.items())
-        await self.git.run("update-ref", "--stdin", "-z", stdin=told.encode())
+    async def close(self) -> None:
+        """End the processes; the next work starts them again."""
+        async with self._lock:
+            await self._in_thread(self._end_processes)
+
+    def _end_processes(self) -> None:
+        self._bench.close()
+        self.refs.close()
 
     # --- upstream ---
 
-    async def _clone(self, origin: Origin) -> None:
-        """Beside its place and then moved there: a clone that was cut off is never taken for a repository."""
-        log.info("cloning", project=self.project, url=origin.url)
-        clone = self._scratch / "clone"
-        await asyncio.to_thread(_clear, clone)
-        outside = Git(folder=clone.parent, environment=origin.environment)
-        options = ("--quiet", "--bare", "--template=")
-        try:
-            await outside.run("clone", *options, "--", origin.url, str(clone), deadline_s=CLONE_DEADLINE_S)
-        except GitError as problem:
-            _raise_for_upstream(problem, self.project)
-            raise
-        await asyncio.to_thread(_move, clone, self.path)
-        self._checked = True
+    def fetched_before(self, refspec: str) -> str | None:
+        """What a change's ref was when it was fetched: it never becomes another commit."""
+        return self._fetched.get(refspec)
 
-    async def _fetch(self, origin: Origin, refspecs: Sequence[str]) -> None:
-        options = ["--quiet", "--no-tags", "--prune", "--no-recurse-submodules", "--no-auto-maintenance"]
-        # Only branches tell upstream what is here: the many refs of build sets would slow each fetch.
-        options.append("--negotiation-tip=refs/heads/*")
-        git = self.git.having(**origin.environment)
-        begun = time.monotonic()
-        try:
-            done = await git.run("fetch", *options, "--", origin.url, *refspecs, deadline_s=self._fetch_deadline_s)
-        except GitError as problem:
-            _raise_for_upstream(problem, self.project)
-            raise
-        log.debug("fetched", project=self.project, took_s=round(time.monotonic() - begun, 4))
-        if "Permanently added" in done.stderr:
-            log.warning("unknown host key accepted and recorded", project=self.project, ssh=done.stderr.strip())
+    async def fetch(self, origin: Origin, *, branches: bool, change: str | None = None) -> str | None:
+        """All branches and tags, or a change's ref, or both; the change's commit, None if upstream lacks it.
 
-    async def _mend_head(self, origin: Origin) -> None:
-        """HEAD's branch is gone: take upstream's default branch, or another; clients clone from here."""
-        git = self.git.having(**origin.environment)
-        told = await git.run(
-            "ls-remote", "--symref", "--", origin.url, "HEAD", deadline_s=self._fetch_deadline_s, accept=range(256)
-        )
-        symbolic = [line for line in told.text.splitlines() if line.startswith("ref: ")]
-        await self._point_head(line.removeprefix("ref: ").split("\t")[0] for line in symbolic)
+        Branches and tags become what they are upstream, by force. Clones what is not there yet. Raises FetchError,
+        GitError, OSError and DamagedError.
+        """
+        return await self._mending(lambda: self._fetch(origin, branches=branches, change=change))
+
+    async def _fetch(self, origin: Origin, *, branches: bool, change: str | None) -> str | None:
+        if not await asyncio.to_thread(self.path.is_dir):
+            async with self._lock:
+                await self._begin_anew()
+            await self._upstream.clone(origin)
+        if self._url != origin.url:
+            await self._work(lambda _: self._follow(origin))
+        fetched = await self._upstream.fetch(origin, branches=branches, change=change)
+        for ref, commit in fetched.changes.items():
+            self._fetched[ref] = commit
+            if len(self._fetched) > CHANGES_REMEMBERED:
+                self._fetched.popitem(last=False)
+        if fetched.branches is not None:
+            await self._take_branches(origin, fetched)
+        return fetched.changes.get(change) if change is not None else None
+
+    def _follow(self, origin: Origin) -> None:
+        """The origin is that of the last request (``spec/merger.md`` 6)."""
+        self.git.call("config", "remote.origin.url", origin.url)
+        self._url = origin.url
+
+    async def _take_branches(self, origin: Origin, fetched: Fetched) -> None:
+        head = await self._work(lambda _: self._set_branches(fetched.branches or {}))
+        if head not in (fetched.branches or {}):
+            wanted = await self._upstream.default_branch(origin)
+            await self._work(lambda _: self._point_head([wanted] if wanted else []))
+
+    def _set_branches(self, wanted: Mapping[str, str]) -> str:
+        """Branches and tags as they are upstream, and no others. The branch that HEAD names."""
+        known = self._branches if self._branches is not None else self.refs.list(BRANCHES, TAGS)
+        self._branches = None
+        self.refs.delete(known.keys() - wanted.keys())  # first: a branch may have become a folder of branches
+        self.refs.set({ref: oid for ref, oid in wanted.items() if known.get(ref) != oid})
+        self._branches = wanted
+        return (self.path / "HEAD").read_text(errors="surrogateescape").removeprefix("ref: ").strip()
 
     # --- what is on disk ---
 
-    async def _take_over(self) -> None:
+    def _take_over(self) -> None:
         """The first use in this process, or the first after a git was killed: tidy what others left."""
-        removed = await asyncio.to_thread(remove_leftovers, self.path)
+        if not self.path.is_dir():
+            return
+        self._end_processes()
+        removed = remove_locks(self.path)
+        if not self._used_before:
+            removed += remove_unfinished(self.path)
         if removed:
             log.warning("removed what a killed process left behind", project=self.project, files=removed)
-        if (await self.git.run("rev-parse", "--is-bare-repository")).text != "true":
-            log.info("taking over a clone with a working tree", project=self.project)
-            await self.git.run("config", "core.bare", "true")
-        head = await self.git.run("symbolic-ref", "--quiet", "HEAD", accept=(0, 1))
-        if not head.text.startswith("refs/heads/"):
-            await self._point_head()
-        self._checked = True
+        configured = self.git.call("config", "--local", "--list").text.splitlines()
+        for key, value in {"core.bare": "true", **SETTINGS}.items():
+            if f"{key.lower()}={value}" not in configured:
+                log.info("changing a setting of the repository", project=self.project, key=key, value=value)
+                self.git.call("config", key, value)
+        head = self.git.call("symbolic-ref", "--quiet", "HEAD", accept=(0, 1))
+        if not head.text.startswith(BRANCHES):
+            self._point_head()
+        self._used_before = self._checked = True
 
-    async def _point_head(self, wanted: Iterable[str] = ()) -> None:
+    def _point_head(self, wanted: Iterable[str] = ()) -> None:
         """To the first wanted branch that is there, else to a usual one, else to any."""
-        there = (await self.git.run("for-each-ref", "--format=%(refname)", "refs/heads")).text.splitlines()
+        there = self.refs.list(BRANCHES)
         branch = next((each for each in (*wanted, *USUAL_BRANCHES, *there) if each in there), USUAL_BRANCHES[0])
-        await self.git.run("symbolic-ref", "HEAD", branch)
+        self.git.call("symbolic-ref", "HEAD", branch)
 
-    async def _is_damaged(self, evidence: GitError) -> bool:
-        return looks_damaged(evidence) and await self.exists() and await is_damaged(self.git)
+    async def _mending(self, action: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await action()
+        except (GitError, FetchError) as problem:
+            evidence = problem if isinstance(problem, GitError) else problem.__cause__
+            if isinstance(evidence, GitError) and looks_damaged(evidence):
+                await self._mend(evidence)
+            raise
+
+    async def _mend(self, evidence: GitError) -> None:
+        """Raises DamagedError if there was something to be mended."""
+        await self._upstream.forget()
+        async with self._lock:
+            there = await asyncio.to_thread(self.path.is_dir)
+            if there and not await is_damaged(self.git):
+                return
+            if there:
+                await self._discard(evidence.reason)
+        raise DamagedError(f"{self.project}: {evidence.reason}") from evidence
 
     async def _discard(self, reason: str) -> None:
         log.error("repository is damaged: thrown away, to be cloned again", project=self.project, reason=reason)
-        self._checked = False
-        self._url = None
+        await self._begin_anew()
         discarded = self._scratch / "discarded"
-        await asyncio.to_thread(_clear, discarded)
-        await asyncio.to_thread(_move, self.path, discarded)
-        await asyncio.to_thread(_clear, discarded)
+        await asyncio.to_thread(clear, discarded)
+        await asyncio.to_thread(move, self.path, discarded)
+        await asyncio.to_thread(clear, discarded)
 
-
-def _raise_for_upstream(problem: GitError, project: str) -> None:
-    """What a failed clone or fetch means. A full disk is our own trouble: then nothing is raised."""
-    if "couldn't find remote ref" in problem.stderr:
-        raise MissingRefError(f"{project}: {problem.reason}") from problem
-    if "No space left on device" not in problem.stderr:
-        raise FetchError(f"{project}: {problem.reason}") from problem
-
-
-def _clear(path: Path) -> None:
-    """Nothing is at ``path`` any more, and something can be put there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        shutil.rmtree(path)
-
-
-def _move(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source.rename(target)
+    async def _begin_anew(self) -> None:
+        """Nothing that is known of the repository counts any more."""
+        await self._in_thread(self._end_processes)
+        self._checked = False
+        self._url = self._branches = None
+        self._fetched.clear()

@@ -1,68 +1,97 @@
 """One change on top of one commit, by the project's merge mode: ``spec/merger.md`` 4.
 
-Called by the engine with a repository that has both commits. Knows commits and trees; neither refs nor chains.
+Called by the engine, in a worker thread, with a repository that has both commits. Knows commits and trees; neither refs
+nor chains. The same change on the same commit makes the same commit, wherever and whenever: identity and message are
+given, and the date is that of the younger of the two.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from ci_gate.merger.commits import Commit, Identity, read_commit, write_commit
+from ci_gate.merger.commits import Commit, Identity
 from ci_gate.merger.conflict import ConflictError
 from ci_gate.merger.git import Git
-from ci_gate.merger.ort import merge_ort
+from ci_gate.merger.history import merge_bases
+from ci_gate.merger.objects import Objects
+from ci_gate.merger.ort import MergeTree, merge_ort
 from ci_gate.merger.resolve import merge_resolve
 from ci_gate.model.merge import MergeMode
 
 _NOBODY = b"nobody <nobody> 0 +0000"
 
 
-@dataclass(frozen=True, slots=True)
-class Maker:
-    """Who merges and when (seconds since the epoch): with the same two, the same merge makes the same commit."""
+class Workbench:
+    """What merging in one repository takes: git, the objects, and the process for git's default strategy.
 
-    identity: Identity
-    made_at: float
-
-    @property
-    def line(self) -> bytes:
-        return self.identity.at(self.made_at)
-
-
-async def apply_change(git: Git, mode: MergeMode, base: str, change: str, *, maker: Maker, message: str) -> str:
-    """The commit that has ``change`` on top of ``base``. Raises ConflictError.
-
-    ``message`` is that of merge commits; a cherry-picked change keeps its own.
+    For one worker thread at a time; ``kill`` and ``close`` end the processes, which the next merge starts again.
     """
-    if mode is MergeMode.CHERRY_PICK:
-        return await _cherry_pick(git, base, change, maker)
-    ancestors = (await git.run("merge-base", "--all", base, change, accept=(0, 1))).text.split()
-    if base in ancestors:
-        return change
-    if change in ancestors:
-        return base
+
+    def __init__(self, git: Git) -> None:
+        self.git = git
+        self.objects = Objects(git)
+        self.merge_tree = MergeTree(git)
+
+    def kill(self) -> None:
+        """From any thread."""
+        self.objects.kill()
+        self.merge_tree.kill()
+
+    def close(self) -> None:
+        self.objects.close()
+        self.merge_tree.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """``change`` is to be put on ``base``; both are commits. ``message`` is for merge commits.
+
+    A cherry-picked change keeps its own message.
+    """
+
+    mode: MergeMode
+    base: str
+    change: str
+    message: str
+
+
+def apply_change(bench: Workbench, asked: Application, identity: Identity) -> str:
+    """The commit that has the change on top of the base. Raises ConflictError, GitError and OSError."""
+    if asked.mode is MergeMode.CHERRY_PICK:
+        return _cherry_pick(bench, asked, identity)
+    ancestors = merge_bases(bench.git, bench.objects, asked.base, asked.change)
+    if asked.base in ancestors:
+        return asked.change
+    if asked.change in ancestors:
+        return asked.base
     if not ancestors:
         raise ConflictError("the change has no history in common with the branch")
-    with TemporaryDirectory(prefix="ci-gate-merge-") as folder:
-        if mode is MergeMode.MERGE_RESOLVE:
-            tree = await merge_resolve(git, ancestors, base, change, Path(folder))
-        else:
-            tree = await merge_ort(git, base, change, Path(folder))
-    merge = Commit(tree, (base, change), author=maker.line, committer=maker.line, message=message.encode())
-    return await write_commit(git, merge)
+    objects = bench.objects
+    base, change = objects.commit(asked.base), objects.commit(asked.change)
+    if asked.mode is MergeMode.MERGE_RESOLVE:
+        trees = [objects.commit(each).tree for each in ancestors]
+        tree = merge_resolve(bench.git, objects, trees, base.tree, change.tree)
+    else:
+        tree = merge_ort(bench.git, objects, bench.merge_tree, asked.base, asked.change)
+    merger = identity.at(_date(base, change))
+    parents = (asked.base, asked.change)
+    return objects.write_commit(Commit(tree, parents, merger, merger, asked.message.encode()))
 
 
-async def _cherry_pick(git: Git, base: str, change: str, maker: Maker) -> str:
-    picked, onto = await read_commit(git, change), await read_commit(git, base)
+def _cherry_pick(bench: Workbench, asked: Application, identity: Identity) -> str:
+    objects = bench.objects
+    picked, onto = objects.commit(asked.change), objects.commit(asked.base)
     if len(picked.parents) > 1:
         raise ConflictError("the change is a merge commit, which cannot be cherry-picked")
     # The base's tree as a sibling of the change: then the only common ancestor is the change's parent, which makes
     # the merge of the two a cherry-pick.
     sibling = Commit(onto.tree, picked.parents, author=_NOBODY, committer=_NOBODY, message=b"")
-    with TemporaryDirectory(prefix="ci-gate-merge-") as folder:
-        tree = await merge_ort(git, await write_commit(git, sibling), change, Path(folder))
+    tree = merge_ort(bench.git, objects, bench.merge_tree, objects.write_commit(sibling), asked.change)
     if tree == onto.tree:
         raise ConflictError("nothing is left to apply: the change is already in")
-    return await write_commit(git, replace(picked, tree=tree, parents=(base,), committer=maker.line))
+    merger = identity.at(_date(onto, picked))
+    return objects.write_commit(replace(picked, tree=tree, parents=(asked.base,), committer=merger))
+
+
+def _date(*commits: Commit) -> int:
+    return max(each.committed_at for each in commits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ci_gate.model.modes import MergeMode as MergeMode  # noqa: PLC0414  # known from here, where merges are
@@ -24,8 +24,13 @@ class MergeRequest:
     """Merge one change onto the state of the build set ahead, or onto its branch's tip.
 
     ``ref`` is the build set's name (``Z`` and 32 hex digits): the result is published as
-    ``refs/zuul/BRANCH/REF``. ``ahead`` is the name of the build set that this one stands on. ``made_at`` (seconds
-    since the epoch) dates the merge commits, so that a repeated request makes the same ones.
+    ``refs/zuul/BRANCH/REF``. ``revision`` is the change's commit, where it is known.
+
+    The rest says where it stands, and does not make it another request. ``ahead`` is the name of the build set that
+    this one stands on, and ``depth`` says how long the chain is that ends here: of the states ahead, only those of
+    its members count, not of what was merged since. ``tip`` is where the branch stands upstream as far as events tell:
+    a merger that has it need not look; with None it looks. ``base`` is the tip that the chain was started on before, on
+    another merger: it is started there again.
     """
 
     ref: str
@@ -36,9 +41,11 @@ class MergeRequest:
     number: str
     patchset: str
     mode: MergeMode
-    made_at: float
-    ahead: str | None = None
     revision: str | None = None
+    ahead: str | None = field(default=None, compare=False)
+    depth: int | None = field(default=None, compare=False)
+    tip: str | None = field(default=None, compare=False)
+    base: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,10 +39,14 @@ class SearchChanges:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Make a speculative state; answered by MergeAnswered. Named by the build set: a repeat finds the same ref."""
+    """Make a speculative state; answered by MergeAnswered. Named by the build set: a repeat finds the same ref.
+
+    ``fresh``: look where the branch stands, whatever events have told; a gate merges onto it.
+    """
 
     request: MergeRequest
     precedence: Precedence
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

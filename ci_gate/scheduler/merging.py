@@ -57,7 +57,6 @@ def _request(step: Step, item: Item) -> None:
     state, build_set = step.state, item.build_set
     if build_set.name is None:
         build_set.name = f"Z{state.identifiers.take()}"
-        build_set.merge_requested_at = step.at
         state.items_by_build_set[build_set.name] = item
     build_set.merge_state = MergeState.PENDING
     build_set.merge_tries += 1
@@ -84,11 +83,11 @@ def send(step: Step, item: Item) -> None:
         number=subject.number,
         patchset=subject.patchset,
         mode=project.merge_mode if project else MergeMode.MERGE_RESOLVE,
-        made_at=build_set.merge_requested_at or step.at,
         ahead=item.item_ahead.build_set.name if item.item_ahead else None,
+        depth=len(build_set.chain.changes),
         revision=subject.revision,
     )
-    step.emit(Merge(request, precedence))
+    step.emit(Merge(request, precedence, fresh=item.pipeline.is_dependent))
 
 
 def merge_answered(step: Step, answer: MergeAnswer) -> None:

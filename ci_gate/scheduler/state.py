@@ -71,7 +71,6 @@ class BuildSet:
     chain: Chain = EMPTY
     merge_state: MergeState = MergeState.NEW
     merge_tries: int = 0
-    merge_requested_at: float | None = None
     answer: MergeAnswer | None = None
     failing_reasons: tuple[str, ...] = ()
     canceled_in_place: bool = False

@@ -25,7 +25,6 @@ ENVIRONMENT = {
     "GIT_COMMITTER_EMAIL": "carl@example.org",
     "GIT_COMMITTER_DATE": "1700000100 +0100",
 }
-MADE_AT = 1_712_345_678.9
 ZUUL_URL = "http://ci.example.org/p"
 
 
@@ -155,7 +154,6 @@ def request(change: Change, name: str, ahead: str | None = None, **fields: Any) 
         number=change.number,
         patchset="1",
         mode=MergeMode.MERGE_RESOLVE,
-        made_at=MADE_AT,
         ahead=ahead,
     )
     return replace(made, **fields)

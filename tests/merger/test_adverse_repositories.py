@@ -47,14 +47,22 @@ async def test_a_name_cannot_be_used_for_something_else(world, upstream):
     assert "another request" in again.detail
 
 
-async def test_a_merge_has_the_configured_identity_and_the_requests_time(world, upstream):
+async def test_a_merge_has_the_configured_identity_and_the_date_of_the_younger_commit(world, upstream):
     settings = MergerSettings(zuul_url=ZUUL_URL, git_user_name="Gate", git_user_email="gate@acme.test")
     merger = world.merger(settings=settings)
     change = upstream.change({"file": "x\n"})
     upstream.push({"other": "y\n"})
     answer = await merger.merge(request(change, "Z1"))
     shown = out(world.repository("p1"), "show", "-s", "--format=%an <%ae> %cn <%ce> %at %ct", answer.commit)
-    assert shown == "Gate <gate@acme.test> Gate <gate@acme.test> 1712345678 1712345678"
+    assert shown == "Gate <gate@acme.test> Gate <gate@acme.test> 1700000100 1700000100"
+
+
+async def test_the_same_merge_makes_the_same_commit_on_every_host(world, upstream):
+    change = upstream.change({"file": "x\n"})
+    upstream.push({"other": "y\n"})
+    here = await world.merger("here").merge(request(change, "Z1"))
+    there = await world.merger("there").merge(request(change, "Z2"))
+    assert here.commit == there.commit != change.commit
 
 
 async def test_a_repository_that_lost_objects_is_made_anew(world, upstream):
@@ -176,7 +184,6 @@ async def test_a_gerrit_is_fetched_from_over_ssh_with_key_and_host_key(tmp_path)
             str(change.number),
             "1",
             MergeMode.MERGE_RESOLVE,
-            1.0,
         )
         assert (await merger.merge(asked)).outcome is MergeOutcome.MERGED
         assert f"[127.0.0.1]:{gerrit.port}" in accepted.read_text()

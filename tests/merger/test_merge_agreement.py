@@ -5,44 +5,54 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from merger_world import MADE_AT, Upstream, git, out
+from merger_world import Upstream, git, out
 from random_history import History, merge_plainly
 
 from ci_gate.merger.commits import Identity
 from ci_gate.merger.conflict import ConflictError
 from ci_gate.merger.git import Git
-from ci_gate.merger.speculative import Maker, apply_change
+from ci_gate.merger.speculative import Application, Workbench, apply_change
 from ci_gate.model.merge import MergeMode
 
-MAKER = Maker(Identity("ci-gate", "ci-gate@localhost"), MADE_AT)
+IDENTITY = Identity("ci-gate", "ci-gate@localhost")
 PAIRS_A_HISTORY = 6
 
 
-async def merge_bare(repository: Path, mode: MergeMode, base: str, change: str) -> str | None:
+def merge_bare(bench: Workbench, mode: MergeMode, base: str, change: str) -> str | None:
     """The tree that we make, None for a conflict."""
     try:
-        commit = await apply_change(Git(repository), mode, base, change, maker=MAKER, message="merge\n")
+        commit = apply_change(bench, Application(mode, base, change, "merge\n"), IDENTITY)
     except ConflictError:
         return None
-    return out(repository, "rev-parse", f"{commit}^{{tree}}")
+    return bench.objects.commit(commit).tree
 
 
-def bare_copy(of: Path, at: Path) -> Path:
-    """A bare repository with the same objects."""
-    git(of.parent, "init", "-q", "--bare", str(at))
-    (at / "objects" / "info" / "alternates").write_text(f"{of / '.git' / 'objects'}\n")
-    return at
+@pytest.fixture
+def bare_copy(tmp_path):
+    """Makes a bare repository with the same objects, ready for merging."""
+    benches = []
+
+    def make(of: Path) -> Workbench:
+        at = tmp_path / "bare.git"
+        git(tmp_path, "init", "-q", "--bare", str(at))
+        (at / "objects" / "info" / "alternates").write_text(f"{of / '.git' / 'objects'}\n")
+        benches.append(Workbench(Git(at)))
+        return benches[-1]
+
+    yield make
+    for bench in benches:
+        bench.close()
 
 
 @pytest.mark.parametrize("mode", list(MergeMode))
 @pytest.mark.parametrize("seed", range(8))
-async def test_random_histories_merge_as_in_a_work_tree(tmp_path, seed, mode):
+def test_random_histories_merge_as_in_a_work_tree(tmp_path, bare_copy, seed, mode):
     history = History(tmp_path / "work", seed)
     history.grow(10)
-    repository = bare_copy(history.path, tmp_path / "bare.git")
+    bench = bare_copy(history.path)
     for base, change in history.diverged_pairs(PAIRS_A_HISTORY):
         expected = merge_plainly(history.path, mode, base, change)
-        assert await merge_bare(repository, mode, base, change) == expected, f"{seed=} {base=} {change=}"
+        assert merge_bare(bench, mode, base, change) == expected, f"{seed=} {base=} {change=}"
 
 
 BOTH_APPEND = ("one\n", "one\nours\n", "one\ntheirs\n")
@@ -62,7 +72,7 @@ CASES = {
 @pytest.mark.parametrize("mode", list(MergeMode))
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("side", ["ours", "theirs"])
-async def test_attributes_in_the_tree_have_their_say(tmp_path, case, mode, side):
+def test_attributes_in_the_tree_have_their_say(tmp_path, bare_copy, case, mode, side):
     attributes, name, versions = CASES[case]
     upstream = Upstream.create(tmp_path, "work")
     file = upstream.path / name
@@ -87,6 +97,5 @@ async def test_attributes_in_the_tree_have_their_say(tmp_path, case, mode, side)
     theirs = commit(versions[2])
     if side == "theirs":
         theirs = commit_attributes()
-    repository = bare_copy(upstream.path, tmp_path / "bare.git")
     expected = merge_plainly(upstream.path, mode, ours, theirs)
-    assert await merge_bare(repository, mode, ours, theirs) == expected
+    assert merge_bare(bare_copy(upstream.path), mode, ours, theirs) == expected
