@@ -61,13 +61,12 @@ async def measure() -> list[Figure]:
 
 async def _last_new(site: Site, depth: int, where: str) -> Figure:
     """All but the last of a chain were merged before."""
-    took = []
     async with site.merger() as merger:
         ahead = await site.chain(merger, site.changes[: depth - 1])
         if not ahead:
             await site.chain(merger, site.changes[-1:])  # the process and the repository are warm
-        for change in site.changes[depth - 1 :][:RUNS]:  # each run another: what was merged before is remembered
-            took.append(await _took(merger, site.request(change, ahead)))
+        each_another = site.changes[depth - 1 :][:RUNS]  # what was merged before is remembered
+        took = [await _took(merger, site.request(change, ahead)) for change in each_another]
     return Figure(f"merge of the last of {depth}{where}", "ms", took, "< 30")
 
 

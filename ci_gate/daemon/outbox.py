@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar, assert_never
 
 import structlog
@@ -16,6 +17,7 @@ from ci_gate.config.settings import SmtpSettings
 from ci_gate.daemon.builds import Builds
 from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.inbox import Inbox
+from ci_gate.daemon.tips import BranchTips
 from ci_gate.daemon.verification import Verifier
 from ci_gate.daemon.waits import Waits
 from ci_gate.gearman.launcher import GearmanLauncher
@@ -24,7 +26,7 @@ from ci_gate.gerrit.query import QueryFailedError, query_change, search_changes
 from ci_gate.gerrit.review import post_review
 from ci_gate.mail.smtp import send_mail
 from ci_gate.merger.interface import Merger
-from ci_gate.model.merge import MergeAnswer, MergeOutcome, MergeRequest, UpdateRequest
+from ci_gate.model.merge import MergeAnswer, MergeOutcome, UpdateRequest
 from ci_gate.model.options import SchedulerSettings
 from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report, ResultRecord, Review
 from ci_gate.scheduler.effects import (
@@ -76,6 +78,7 @@ class Outbox:
         smtps: Mapping[str, SmtpSettings],
         databases: Mapping[str, ResultsDatabase],
         merger: Merger,
+        tips: BranchTips,
         launcher: GearmanLauncher,
         builds: Builds,
         estimates: Estimates,
@@ -88,6 +91,7 @@ class Outbox:
         self._smtps = smtps
         self._databases = databases
         self._merger = merger
+        self._tips = tips
         self._launcher = launcher
         self._builds = builds
         self._estimates = estimates
@@ -120,7 +124,7 @@ class Outbox:
             case SearchChanges():
                 self._start(self._search(effect))
             case Merge():
-                self._start(self._merge(effect.request))
+                self._start(self._merge(effect))
             case UpdateRepository():
                 self._start(self._update(effect.request))
             case VerifySubmit():
@@ -201,11 +205,15 @@ class Outbox:
 
     # --- mergers ---
 
-    async def _merge(self, request: MergeRequest) -> None:
+    async def _merge(self, effect: Merge) -> None:
+        request, asked_at = effect.request, self._inbox.now()
+        if not effect.fresh:
+            request = replace(request, tip=self._tips.tip(request.connection, request.project, request.branch))
         name = f"merge of {request.number},{request.patchset} in {request.project}"
         try:
             async with self._waits.of(name, "merger", MERGE_DEADLINE_S):
                 answer = await self._merger.merge(request)
+            self._tips.learn(request, answer, asked_at)
         except Exception as problem:  # noqa: BLE001  # told in the log and to the scheduler, which repeats it
             answer = _failed_merge(request.ref, problem)
         self._inbox.put(lambda at: MergeAnswered(at, answer))

@@ -36,6 +36,7 @@ from ci_gate.daemon.recovery import keep
 from ci_gate.daemon.reload import Reloader
 from ci_gate.daemon.requests import gearman_functions, handlers
 from ci_gate.daemon.timers import Timers
+from ci_gate.daemon.tips import BranchTips
 from ci_gate.daemon.waits import Waits
 from ci_gate.gearman.functions_offered import OfferedFunctions
 from ci_gate.gearman.inquiry import Address
@@ -84,6 +85,7 @@ class Service:
         self.observer = Observer(self.scheduler, self.waits, started_at=self.inbox.now())
         lines = StatsdLines.from_environment(os.environ)
         self._metrics = Metrics(lines) if lines else None
+        self._tips = BranchTips(self._complete_since)
         self._timers = Timers(self.inbox)
         self._timers.use(loaded.layout)
         self._commands = CommandDesk(self.inbox)
@@ -274,6 +276,7 @@ class Service:
             smtps={name: each for name, each in settings.connections.items() if isinstance(each, SmtpSettings)},
             databases=databases,
             merger=merger,
+            tips=self._tips,
             launcher=launcher,
             builds=builds,
             estimates=estimates,
@@ -333,7 +336,12 @@ class Service:
 
     # --- what parts tell ---
 
+    def _complete_since(self, connection: str) -> float | None:
+        stream = self.observer.streams.get(connection)
+        return stream.state.complete_since if stream is not None and stream.state.connected else None
+
     def _event_arrived(self, event: Event) -> None:
+        self._tips.take(event)
         self.inbox.put(lambda at: EventReceived(at, event))
 
     def _gearman_server_died(self, text: str) -> None:

@@ -39,10 +39,14 @@ watcher_log = structlog.stdlib.get_logger("gerrit.GerritWatcher")
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """For the status page. Times are seconds since the epoch; ``detail`` is the last failure, or empty."""
+    """Times are seconds since the epoch; ``detail`` is the last failure, or empty.
+
+    ``complete_since``: no event was missed after that, while it is connected.
+    """
 
     connected: bool
     since: float
+    complete_since: float
     detail: str = ""
     last_event_at: float | None = None
     events: int = 0
@@ -66,7 +70,7 @@ class EventStream:
         self._settings = settings
         self._on_event = on_event
         self._connected = False
-        self._since = time.time()
+        self._since = self._complete_since = time.time()
         self._detail = "not connected yet"
         self._last_event_at: float | None = None
         self._events = self._broken_lines = self._reconnects = 0
@@ -79,6 +83,7 @@ class EventStream:
         return StreamState(
             connected=self._connected,
             since=self._since,
+            complete_since=self._complete_since,
             detail=self._detail,
             last_event_at=self._last_event_at,
             events=self._events,
@@ -146,6 +151,7 @@ class EventStream:
         elif kind == "ref-updated":
             self._take_ref(found)
         elif kind == "dropped-output":
+            self._complete_since = time.time()
             watcher_log.warning("Gerrit dropped events that we had not taken in time", connection=self._settings.name)
         elif not is_known(kind):
             self._unknown[kind] += 1
@@ -180,7 +186,7 @@ class EventStream:
 
     def _mark(self, *, connected: bool, detail: str) -> None:
         if connected != self._connected:
-            self._since = time.time()
+            self._since = self._complete_since = time.time()
         self._connected, self._detail = connected, detail
 
 

@@ -48,6 +48,14 @@ class MismatchError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """``tip`` is where the branch stands upstream, if it was looked at for this merge."""
+
+    record: Record
+    tip: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Here:
     """What a repository has of what a request names; None for what it has not.
 
@@ -96,7 +104,7 @@ class Engine:
     async def recall(self, build_set: str) -> Record | None:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._records.load, build_set)
 
-    async def make(self, request: MergeRequest, recall_ahead: RecallAhead) -> Record:
+    async def make(self, request: MergeRequest, recall_ahead: RecallAhead) -> Made:
         """The record of this merge: an earlier one's if it was made and is all there, else of a new one.
 
         Raises MissingRefError, MissingBranchError, MismatchError, and what ``recall_ahead`` and repositories raise.
@@ -106,17 +114,17 @@ class Engine:
         if earlier is not None:
             _check_same(earlier, request, await recall_ahead())
             if earlier.conflict or await self.is_published(earlier):
-                return earlier
+                return Made(earlier)
         try:
-            record = await self._make(request, recall_ahead, earlier)
+            made = await self._make(request, recall_ahead, earlier)
         except DamagedError as problem:
             log.info("begins again with a new repository", project=request.project, reason=str(problem))
-            record = await self._make(request, recall_ahead, earlier)
-        for project, states in record.projects().items():
+            made = await self._make(request, recall_ahead, earlier)
+        for project, states in made.record.projects().items():
             if project != request.project:
                 repository = self._repository(project)
                 await repository.work(partial(_publish, repository, _refs(states, request.ref)))
-        return record
+        return made
 
     async def is_published(self, record: Record) -> bool:
         """False where a repository was lost since."""
@@ -142,26 +150,27 @@ class Engine:
 
     # --- one merge ---
 
-    async def _make(self, request: MergeRequest, recall_ahead: RecallAhead, earlier: Record | None) -> Record:
+    async def _make(self, request: MergeRequest, recall_ahead: RecallAhead, earlier: Record | None) -> Made:
         """Merge and publish in the request's own project."""
         repository, origin = self._repository(request.project), self._origin(request.connection, request.project)
         here = await _look(repository, request)
         if here.published is not None and earlier is None:
-            adopt = partial(self._adopt, _begun(request, await recall_ahead()), here.published)
-            return await repository.work(adopt)
+            record = _begun(request, await recall_ahead())
+            return Made(await repository.work(partial(self._adopt, record, here.published)))
         change, is_fresh = await self._obtain(repository, origin, request, here)
         record = _begun(request, await recall_ahead())
         below = record.state(request.project, request.branch)
         if below is None and not is_fresh:
             await repository.fetch(origin, branches=True)
-        parent = below.commit if below else await _tip(repository, request, earlier)
+        parent, tip = (below.commit, None) if below else await _start(repository, request, earlier)
         merge = partial(self._merge, repository, replace(record, parent=parent), change)
         try:
-            return await repository.work(merge)
+            merged = await repository.work(merge)
         except MissingObjectError:
             # A fetch that was cut off may have left a commit without all that belongs to it.
             await repository.fetch(origin, branches=True, change=request.refspec)
-            return await repository.work(merge)
+            merged = await repository.work(merge)
+        return Made(merged, None if here.is_fresh else tip)
 
     async def _obtain(
         self, repository: Repository, origin: Origin, request: MergeRequest, here: _Here
@@ -241,13 +250,13 @@ async def _look(repository: Repository, request: MergeRequest) -> _Here:
     return _Here(there, published, is_fresh=base is not None or (at is not None and at == request.tip))
 
 
-async def _tip(repository: Repository, request: MergeRequest, earlier: Record | None) -> str:
-    """What a chain starts on: the commit that it was started on before, else the branch's tip upstream."""
+async def _start(repository: Repository, request: MergeRequest, earlier: Record | None) -> tuple[str, str]:
+    """What a chain starts on: the commit that it was started on before, else the branch's tip; and that tip."""
     wanted = earlier.parent if earlier else request.base
     tip, before = await repository.find(f"{BRANCHES}{request.branch}^{{commit}}", wanted)
     if tip is None:
         raise MissingBranchError(f"{request.project} has no branch {request.branch}")
-    return before or tip
+    return before or tip, tip
 
 
 def _begun(request: MergeRequest, ahead: Record | None) -> Record:

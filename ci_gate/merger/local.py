@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -90,8 +91,8 @@ class LocalMerger:
         await self._engine.close()
 
     async def _merge(self, request: MergeRequest) -> MergeAnswer:
-        record = await self._engine.make(request, lambda: self._recall_ahead(request.ahead))
-        return record.answer(self._url)
+        made = await self._engine.make(request, lambda: self._recall_ahead(request.ahead))
+        return replace(made.record.answer(self._url), tip=made.tip)
 
     async def _update(self, request: UpdateRequest) -> MergeAnswer:
         await self._engine.update(request.connection, request.project)

@@ -73,7 +73,8 @@ class BaseCommit:
 class MergeAnswer:
     """``url`` is the base under which this merger serves its repositories (``ZUUL_URL``).
 
-    ``paths`` are the conflicting files; ``detail`` says for the operator what went wrong.
+    ``paths`` are the conflicting files; ``detail`` says for the operator what went wrong. ``tip`` is where the branch
+    stands upstream, if it was looked at for this answer.
     """
 
     ref: str
@@ -83,3 +84,4 @@ class MergeAnswer:
     bases: tuple[BaseCommit, ...] = ()
     paths: tuple[str, ...] = ()
     detail: str = ""
+    tip: str | None = field(default=None, compare=False)
