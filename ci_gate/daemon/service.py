@@ -44,6 +44,7 @@ from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gearman.server_process import GearmanServerError, ServerProcess
 from ci_gate.gerrit.commands import CommandPool
 from ci_gate.gerrit.stream import EventStream
+from ci_gate.merger.interface import Merger
 from ci_gate.merger.local import LocalMerger
 from ci_gate.model.event import Event
 from ci_gate.model.item import StatusView
@@ -55,6 +56,7 @@ from ci_gate.store.estimates import FileEstimates
 from ci_gate.web.app import make_app
 from ci_gate.web.git import git_routes
 
+FIRST_RETAIN_S, RETAIN_EVERY_S = 300.0, 3600.0
 LONGEST_TURN_S = 0.01  # after so long of deciding, the loop's other work gets its turn
 
 log = structlog.stdlib.get_logger("zuul.Server")
@@ -112,7 +114,8 @@ class Service:
         """Serve until ``stop``. Raises StartError if a part cannot start; ``started`` tells that all have."""
         async with AsyncExitStack() as parts:
             await self._start_admin(parts)
-            outbox = await self._start_workers(parts)
+            merger = await self._start_merger(parts)
+            outbox = await self._start_workers(parts, merger)
             await self._start_web(parts)
             recorder = Recorder(
                 self._beginning.journal,
@@ -131,6 +134,8 @@ class Service:
                     tasks.create_task(self.waits.watch(), name="watchdog"),
                     tasks.create_task(self._reload_when_wanted(), name="reloader"),
                     tasks.create_task(self._timers.run(), name="timers"),
+                    tasks.create_task(merger.keep_house(), name="housekeeping of the merger"),
+                    tasks.create_task(self._retain_states(merger), name="retention of states"),
                 ]
                 running += [
                     tasks.create_task(stream.run(), name=f"stream {name}") for name, stream in self._streams().items()
@@ -239,7 +244,22 @@ class Service:
     async def _reload_by_command(self, request: Request) -> CommandAnswer:
         return await (self._reloader.go_back() if request.get("previous") else self._reloader.reload())
 
-    async def _start_workers(self, parts: AsyncExitStack) -> Outbox:
+    async def _start_merger(self, parts: AsyncExitStack) -> Merger:
+        settings = self.settings
+        merger = LocalMerger(settings.merger, {each.name: each for each in settings.gerrits})
+        parts.push_async_callback(merger.close)
+        return merger
+
+    async def _retain_states(self, merger: Merger) -> None:
+        await asyncio.sleep(FIRST_RETAIN_S)
+        while True:
+            try:
+                await merger.retain(self.scheduler.states_in_use())
+            except Exception:
+                log.exception("merged states cannot be tidied")
+            await asyncio.sleep(RETAIN_EVERY_S)
+
+    async def _start_workers(self, parts: AsyncExitStack, merger: Merger) -> Outbox:
         settings = self.settings
         estimates = await asyncio.to_thread(FileEstimates, settings.state_dir)
         gearman = settings.gearman
@@ -250,8 +270,6 @@ class Service:
             except GearmanServerError as problem:
                 raise StartError(f"the Gearman server cannot start: {problem}") from problem
             parts.push_async_callback(server.stop)
-        merger = LocalMerger(settings.merger, {each.name: each for each in settings.gerrits})
-        parts.push_async_callback(merger.close)
         pools = {each.name: CommandPool(each) for each in settings.gerrits}
         for pool in pools.values():
             parts.push_async_callback(pool.close)

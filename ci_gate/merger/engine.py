@@ -68,7 +68,7 @@ class _Here:
 
 
 class Engine:
-    """Repositories below ``settings.git_dir``.
+    """Repositories below ``settings.git_dir``; ``repositories`` are those that were asked for, by project.
 
     At most ``FETCHES_AT_ONCE`` projects of one Gerrit are fetched at a time: none sees too many connections, and one
     that does not answer takes nothing from the others.
@@ -87,22 +87,22 @@ class Engine:
         self._project_url = project_url
         self._relook_s = relook_s
         self._fetch_deadline_s = fetch_deadline_s
-        self._records = Records(self._git_dir)
+        self.records = Records(self._git_dir)
         identity = Identity(settings.git_user_name or OWN_NAME, settings.git_user_email or OWN_EMAIL)
         self._made = MadeBefore(identity)
-        self._threads = ThreadPoolExecutor(MOST_THREADS, "merge")
-        self._repositories: dict[str, Repository] = {}
+        self.threads = ThreadPoolExecutor(MOST_THREADS, "merge")
+        self.repositories: dict[str, Repository] = {}
         self._slots: dict[str, tuple[asyncio.Semaphore, asyncio.Semaphore]] = {}
 
     async def close(self) -> None:
         """End every process. Nothing may be under way."""
-        while self._repositories:
-            _, repository = self._repositories.popitem()
+        while self.repositories:
+            _, repository = self.repositories.popitem()
             await repository.close()
-        self._threads.shutdown()
+        self.threads.shutdown()
 
     async def recall(self, build_set: str) -> Record | None:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._records.load, build_set)
+        return await asyncio.get_running_loop().run_in_executor(self.threads, self.records.load, build_set)
 
     async def make(self, request: MergeRequest, recall_ahead: RecallAhead) -> Made:
         """The record of this merge: an earlier one's if it was made and is all there, else of a new one.
@@ -122,27 +122,27 @@ class Engine:
             made = await self._make(request, recall_ahead, earlier)
         for project, states in made.record.projects().items():
             if project != request.project:
-                repository = self._repository(project)
+                repository = self.repository(project)
                 await repository.work(partial(_publish, repository, _refs(states, request.ref)))
         return made
 
     async def is_published(self, record: Record) -> bool:
         """False where a repository was lost since."""
         for project, states in record.projects().items():
-            if not await self._repository(project).has(_refs(states, record.request.ref)):
+            if not await self.repository(project).has(_refs(states, record.request.ref)):
                 return False
         return True
 
     async def update(self, connection: str, project: str) -> None:
         """Bring the project's branches and tags up to date."""
-        await self._repository(project).fetch(self._origin(connection, project), branches=True)
+        await self.repository(project).fetch(self._origin(connection, project), branches=True)
 
     async def contains(self, connection: str, project: str, branch: str, revision: str) -> bool:
         """Does the branch, as it is upstream now, have this commit? Raises what repositories raise."""
         if not is_ref(branch):
             return False
         await self.update(connection, project)
-        repository = self._repository(project)
+        repository = self.repository(project)
         tip, commit = await repository.find(f"{BRANCHES}{branch}^{{commit}}", f"{revision}^{{commit}}")
         if tip is None or commit is None:
             return False
@@ -152,7 +152,7 @@ class Engine:
 
     async def _make(self, request: MergeRequest, recall_ahead: RecallAhead, earlier: Record | None) -> Made:
         """Merge and publish in the request's own project."""
-        repository, origin = self._repository(request.project), self._origin(request.connection, request.project)
+        repository, origin = self.repository(request.project), self._origin(request.connection, request.project)
         here = await _look(repository, request)
         if here.published is not None and earlier is None:
             record = _begun(request, await recall_ahead())
@@ -207,10 +207,10 @@ class Engine:
             commit = self._made.apply(bench, Application(request.mode, record.parent, change, message))
         except ConflictError as conflict:
             record = replace(record, states=(), conflict=str(conflict), paths=conflict.paths)
-            self._records.save(record)
+            self.records.save(record)
             return record
         record = _ended(record, commit)
-        self._records.save(record)
+        self.records.save(record)
         _publish(repository, _refs(record.projects()[request.project], request.ref), bench)
         return record
 
@@ -220,15 +220,16 @@ class Engine:
         if below is not None and below.commit not in merge_bases(bench.git, bench.objects, commit, below.commit):
             raise MismatchError(f"{record.request.ref} is there as {commit}, which does not stand on {below.commit}")
         record = _ended(record, commit)
-        self._records.save(record)
+        self.records.save(record)
         return record
 
     # --- where things are ---
 
-    def _repository(self, project: str) -> Repository:
-        if project not in self._repositories:
-            self._repositories[project] = Repository(self._git_dir, project, self._threads, self._fetch_deadline_s)
-        return self._repositories[project]
+    def repository(self, project: str) -> Repository:
+        """Raises UnsafeNameError."""
+        if project not in self.repositories:
+            self.repositories[project] = Repository(self._git_dir, project, self.threads, self._fetch_deadline_s)
+        return self.repositories[project]
 
     def _origin(self, connection: str, project: str) -> Origin:
         gerrit = self._gerrits.get(connection)
@@ -278,7 +279,7 @@ def _ended(record: Record, commit: str) -> Record:
 
 
 def _publish(repository: Repository, refs: Mapping[str, str], _: Workbench) -> None:
-    repository.refs.set(refs)
+    repository.publish(refs)
 
 
 def _refs(states: tuple[BranchState, ...], build_set: str) -> dict[str, str]:

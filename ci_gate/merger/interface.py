@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from ci_gate.model.merge import MergeAnswer, MergeRequest, UpdateRequest
@@ -23,6 +24,14 @@ class Merger(Protocol):
 
     async def contains(self, connection: str, project: str, branch: str, revision: str) -> bool:
         """Does the branch, as it is upstream now, have this commit? Raises for whatever keeps from looking."""
+        ...
+
+    async def retain(self, inside: Collection[str]) -> None:
+        """Keep the states of these build sets, and no others that left longer ago than ``ref_retention``."""
+        ...
+
+    async def keep_house(self) -> None:
+        """What can wait until nothing else is to be done; until cancelled."""
         ...
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,9 +18,11 @@ import structlog
 from ci_gate.config.settings import GerritSettings, MergerSettings
 from ci_gate.merger.engine import Engine, MismatchError, MissingBranchError
 from ci_gate.merger.git import GitError
+from ci_gate.merger.maintenance import keep_house
 from ci_gate.merger.names import UnsafeNameError
 from ci_gate.merger.records import Record
 from ci_gate.merger.repository import DamagedError
+from ci_gate.merger.retention import retain
 from ci_gate.merger.upstream import FETCH_DEADLINE_S, FetchError, MissingRefError
 from ci_gate.model.merge import MergeAnswer, MergeOutcome, MergeRequest, UpdateRequest
 
@@ -69,6 +71,7 @@ class LocalMerger:
         fetch_deadline_s: float = FETCH_DEADLINE_S,
     ) -> None:
         self._url = settings.zuul_url
+        self._retention_s = settings.ref_retention_s
         self._engine = Engine(settings, gerrits, project_url, relook_s, fetch_deadline_s)
         self._under_way: dict[str, tuple[Request, asyncio.Task[MergeAnswer]]] = {}
         self._failures: OrderedDict[str, MergeAnswer] = OrderedDict()
@@ -82,6 +85,12 @@ class LocalMerger:
 
     async def contains(self, connection: str, project: str, branch: str, revision: str) -> bool:
         return await self._engine.contains(connection, project, branch, revision)
+
+    async def retain(self, inside: Collection[str]) -> None:
+        await retain(self._engine, inside, self._retention_s)
+
+    async def keep_house(self) -> None:
+        await keep_house(self._engine)
 
     async def close(self) -> None:
         tasks = [task for _, task in self._under_way.values()]

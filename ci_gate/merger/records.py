@@ -1,13 +1,17 @@
 """What was merged for each build set: written before its refs are, read when something stands on it or asks again.
 
 One small JSON file a build set, below ``GIT_DIR/.ci-gate``. The commit that a change was put on is chosen at the first
-merge; from here a repeat, also after a restart, gets the same one.
+merge; from here a repeat, also after a restart, gets the same one. The file's time says when the state was last known
+to be of use.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,8 @@ import structlog
 
 from ci_gate.merger.names import PRIVATE_FOLDER, published_ref
 from ci_gate.model.merge import BaseCommit, MergeAnswer, MergeMode, MergeOutcome, MergeRequest
+
+_SUFFIX = ".json"
 
 log = structlog.stdlib.get_logger("zuul.Merger")
 
@@ -78,7 +84,14 @@ class Records:
         self._folder = git_dir / PRIVATE_FOLDER / "states"
 
     def load(self, build_set: str) -> Record | None:
-        """None if there is none, or none that can be read: then the merge is made anew."""
+        """For use. None if there is none, or none that can be read: then the merge is made anew."""
+        record = self.read(build_set)
+        if record is not None:
+            self.touch([build_set])
+        return record
+
+    def read(self, build_set: str) -> Record | None:
+        """As ``load``, out of curiosity."""
         path = self._path(build_set)
         try:
             return _from_json(json.loads(path.read_bytes()))
@@ -96,8 +109,39 @@ class Records:
         written.write_text(json.dumps(asdict(record)))
         written.replace(path)
 
+    def touch(self, build_sets: Iterable[str]) -> None:
+        """They are of use now."""
+        for build_set in build_sets:
+            with suppress(FileNotFoundError):
+                os.utime(self._path(build_set))
+
+    def of_use_at(self, build_set: str) -> float | None:
+        """When a state was last known to be of use, in seconds since the epoch; None without a record."""
+        try:
+            return self._path(build_set).stat().st_mtime
+        except FileNotFoundError:
+            return None
+
+    def unused_since(self, moment: float) -> list[str]:
+        """The build sets whose states were of no use after a moment, in seconds since the epoch."""
+        if not self._folder.is_dir():
+            return []
+        with os.scandir(self._folder) as files:
+            names = [file.name for file in files if file.name.endswith(_SUFFIX) and _time_of(file) < moment]
+        return [name.removesuffix(_SUFFIX) for name in names]
+
+    def forget(self, build_set: str) -> None:
+        self._path(build_set).unlink(missing_ok=True)
+
     def _path(self, build_set: str) -> Path:
-        return self._folder / f"{build_set}.json"
+        return self._folder / f"{build_set}{_SUFFIX}"
+
+
+def _time_of(file: os.DirEntry[str]) -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def _from_json(value: dict[str, Any]) -> Record:

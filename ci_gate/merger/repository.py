@@ -41,7 +41,11 @@ class DamagedError(Exception):
 
 
 class Repository:
-    """``work`` runs calls with exclusive use of ``bench`` and ``refs``; ``obtain`` brings what they need."""
+    """``work`` runs calls that have the repository for themselves; ``fetch`` brings what they need.
+
+    ``used_at`` is when it was last worked in (of ``time.monotonic``), ``published`` how many states were published
+    since its refs were packed, ``private`` a folder for what is not of git.
+    """
 
     def __init__(
         self, git_dir: Path, project: str, threads: Executor, fetch_deadline_s: float = FETCH_DEADLINE_S
@@ -50,11 +54,13 @@ class Repository:
         self.project = project
         self.path = repository_path(git_dir, project)
         self.git = Git(self.path)
-        self.refs = Refs(self.git)
+        self._refs = Refs(self.git)
         self.used_at = time.monotonic()
+        self.published = 0
+        self.is_awake = False  # it has processes
         name = blake2b(project.encode(errors="surrogateescape"), digest_size=16).hexdigest()
-        self._scratch = git_dir / PRIVATE_FOLDER / "repositories" / name
-        self._upstream = Upstream(project, self.path, self._scratch, fetch_deadline_s)
+        self.private = git_dir / PRIVATE_FOLDER / "repositories" / name
+        self._upstream = Upstream(project, self.path, self.private, fetch_deadline_s)
         self._bench = Workbench(self.git)
         self._threads = threads
         self._lock = asyncio.Lock()
@@ -74,7 +80,7 @@ class Repository:
 
     async def _work(self, call: Callable[[Workbench], T]) -> T:
         async with self._lock:
-            self.used_at = time.monotonic()
+            self.used_at, self.is_awake = time.monotonic(), True
             if not self._checked:
                 await self._in_thread(self._take_over)
             try:
@@ -92,11 +98,22 @@ class Repository:
         except (TimeoutError, asyncio.CancelledError) as problem:
             self._checked = False
             self._bench.kill()
-            self.refs.kill()
+            self._refs.kill()
             await asyncio.wait([running])
             if isinstance(problem, TimeoutError):
                 raise GitDeadlineError(("work",), LOCAL_DEADLINE_S) from None
             raise
+
+    def publish(self, refs: Mapping[str, str]) -> None:
+        """Set refs to commits, all or none. Within a call of ``work``."""
+        self._refs.set(refs)
+        self.published += len(refs)
+
+    def withdraw(self, refs: Mapping[str, str], bench: Workbench) -> int:
+        """Delete refs that are still what they were published as; how many. Within a call of ``work``."""
+        there = [ref for ref, commit in refs.items() if self._find(bench, ref) == commit]
+        self._refs.delete(there)
+        return len(there)
 
     async def find(self, *names: str | None) -> list[str | None]:
         """The objects that names stand for; None for each that is not there, and where there is no repository."""
@@ -118,8 +135,9 @@ class Repository:
             await self._in_thread(self._end_processes)
 
     def _end_processes(self) -> None:
+        self.is_awake = False
         self._bench.close()
-        self.refs.close()
+        self._refs.close()
 
     # --- upstream ---
 
@@ -164,10 +182,10 @@ class Repository:
 
     def _set_branches(self, wanted: Mapping[str, str]) -> str:
         """Branches and tags as they are upstream, and no others. The branch that HEAD names."""
-        known = self._branches if self._branches is not None else self.refs.list(BRANCHES, TAGS)
+        known = self._branches if self._branches is not None else self._refs.list(BRANCHES, TAGS)
         self._branches = None
-        self.refs.delete(known.keys() - wanted.keys())  # first: a branch may have become a folder of branches
-        self.refs.set({ref: oid for ref, oid in wanted.items() if known.get(ref) != oid})
+        self._refs.delete(known.keys() - wanted.keys())  # first: a branch may have become a folder of branches
+        self._refs.set({ref: oid for ref, oid in wanted.items() if known.get(ref) != oid})
         self._branches = wanted
         return (self.path / "HEAD").read_text(errors="surrogateescape").removeprefix("ref: ").strip()
 
@@ -195,7 +213,7 @@ class Repository:
 
     def _point_head(self, wanted: Iterable[str] = ()) -> None:
         """To the first wanted branch that is there, else to a usual one, else to any."""
-        there = self.refs.list(BRANCHES)
+        there = self._refs.list(BRANCHES)
         branch = next((each for each in (*wanted, *USUAL_BRANCHES, *there) if each in there), USUAL_BRANCHES[0])
         self.git.call("symbolic-ref", "HEAD", branch)
 
@@ -222,7 +240,7 @@ class Repository:
     async def _discard(self, reason: str) -> None:
         log.error("repository is damaged: thrown away, to be cloned again", project=self.project, reason=reason)
         await self._begin_anew()
-        discarded = self._scratch / "discarded"
+        discarded = self.private / "discarded"
         await asyncio.to_thread(clear, discarded)
         await asyncio.to_thread(move, self.path, discarded)
         await asyncio.to_thread(clear, discarded)

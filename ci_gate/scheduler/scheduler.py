@@ -201,6 +201,10 @@ class Scheduler:
         merging = any(each.build_set.merge_state is MergeState.PENDING for each in state.items_by_build_set.values())
         return merging or bool(state.builds_by_uuid or state.verifying or self._outbound.by_number)
 
+    def states_in_use(self) -> tuple[str, ...]:
+        """The names of all build sets that are inside: their merged states must be kept."""
+        return tuple(self._state.items_by_build_set)
+
     def undelivered_reports(self) -> tuple[UndeliveredReport, ...]:
         """Reports that are being repeated, and the last ones that were given up."""
         repeated = [each for each in self._outbound.by_number.values() if each.has_failed]
