@@ -16,6 +16,7 @@ from ci_gate import __version__
 
 COMMANDS = {
     "serve": "run the service",
+    "merger": "merge for a service elsewhere; clear-refs deletes old merged states",
     "validate": "check a layout (and a configuration file)",
     "enqueue": "put a change into a pipeline",
     "enqueue-ref": "put an update of a ref into a pipeline",

@@ -43,8 +43,11 @@ def find_settings_file(given: str | None) -> Path:
     return found
 
 
-def read_settings(path: Path) -> tuple[Settings, tuple[Problem, ...]]:
-    """The settings, and what is to be told about the file. Raises RefusedError with every problem of it."""
+def read_settings(path: Path, *, for_merger: bool = False) -> tuple[Settings, tuple[Problem, ...]]:
+    """The settings, and what is to be told about the file. Raises RefusedError with every problem of it.
+
+    ``for_merger``: of a process that only merges. It needs neither layout nor connections, but an address.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as problem:
@@ -54,7 +57,7 @@ def read_settings(path: Path) -> tuple[Settings, tuple[Problem, ...]]:
         raise RefusedError([Problem(str(path), 0, 0, Level.ERROR, f"is not UTF-8: {problem}")]) from problem
     ini = parse(text, str(path))
     reader = Reader(ini, str(path))
-    settings = _settings(path, ini, reader)
+    settings = _settings(path, ini, reader, for_merger=for_merger)
     _check_names(ini, reader)
     problems = tuple(sorted([*ini.problems, *reader.problems], key=lambda each: each.line))
     if has_errors(problems):
@@ -62,7 +65,7 @@ def read_settings(path: Path) -> tuple[Settings, tuple[Problem, ...]]:
     return settings, problems
 
 
-def _settings(path: Path, ini: Ini, reader: Reader) -> Settings:
+def _settings(path: Path, ini: Ini, reader: Reader, *, for_merger: bool) -> Settings:
     state_dir = reader.path("zuul", "state_dir") or Path("/var/lib/zuul")
     gearman_server = GearmanServerSettings(
         start=reader.boolean("gearman_server", "start", default=False),
@@ -70,11 +73,12 @@ def _settings(path: Path, ini: Ini, reader: Reader) -> Settings:
         log_config=reader.path("gearman_server", "log_config"),
     )
     connections = read_connections(ini, reader, state_dir)
-    if not any(isinstance(each, GerritSettings) for each in connections.values()) and not reader.problems:
+    has_gerrit = any(isinstance(each, GerritSettings) for each in connections.values())
+    if not has_gerrit and not reader.problems and not for_merger:
         reader.missing("gerrit", "server", "at least one Gerrit connection is needed")
     return Settings(
         path=path,
-        layout_config=reader.required_path("zuul", "layout_config", "set it to the layout file"),
+        layout_config=_layout(reader, for_merger=for_merger),
         state_dir=state_dir,
         log_config=reader.path("zuul", "log_config"),
         pidfile=reader.path("zuul", "pidfile") or Path("/var/run/zuul/zuul.pid"),
@@ -88,7 +92,7 @@ def _settings(path: Path, ini: Ini, reader: Reader) -> Settings:
             token_file=reader.path("web", "token_file"),
             prefix=reader.text("web", "prefix") or "/",
         ),
-        merger=_merger(ini, reader),
+        merger=_merger(ini, reader, for_merger=for_merger),
         scheduler=_scheduler(reader),
         database=DatabaseSettings(
             dburi=reader.text("database", "dburi"),
@@ -97,6 +101,12 @@ def _settings(path: Path, ini: Ini, reader: Reader) -> Settings:
         ),
         swift=_swift(ini),
     )
+
+
+def _layout(reader: Reader, *, for_merger: bool) -> Path:
+    if for_merger:
+        return reader.path("zuul", "layout_config") or Path()
+    return reader.required_path("zuul", "layout_config", "set it to the layout file")
 
 
 def _gearman(reader: Reader, own_server: GearmanServerSettings) -> GearmanSettings:
@@ -111,7 +121,7 @@ def _gearman(reader: Reader, own_server: GearmanServerSettings) -> GearmanSettin
     )
 
 
-def _merger(ini: Ini, reader: Reader) -> MergerSettings:
+def _merger(ini: Ini, reader: Reader, *, for_merger: bool) -> MergerSettings:
     def place(key: str) -> str:
         """Where a key stands that was in [zuul] up to Zuul 2.0."""
         old, new = ini.get("zuul", key), ini.get("merger", key)
@@ -126,7 +136,10 @@ def _merger(ini: Ini, reader: Reader) -> MergerSettings:
         reader.notice(reader.line("zuul", "push_change_refs"), text)
     url = reader.text(place("zuul_url"), "zuul_url")
     embedded = reader.boolean("merger", "embedded", default=True)
-    if embedded and not url:
+    if for_merger and not url:
+        advice = "set it to the URL where workers fetch refs, e.g. http://ci.example.org/p"
+        reader.missing("merger", "zuul_url", advice)
+    elif embedded and not url:
         reader.notice(0, "[merger] zuul_url is missing: the service does not merge itself; mergers must run elsewhere")
     return MergerSettings(
         git_dir=reader.path(place("git_dir"), "git_dir") or Path("/var/lib/zuul/git"),

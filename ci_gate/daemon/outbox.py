@@ -26,7 +26,7 @@ from ci_gate.gerrit.query import QueryFailedError, query_change, search_changes
 from ci_gate.gerrit.review import post_review
 from ci_gate.mail.smtp import send_mail
 from ci_gate.merger.interface import Merger
-from ci_gate.model.merge import MergeAnswer, MergeOutcome, UpdateRequest
+from ci_gate.model.merge import MergeAnswer, MergeOutcome
 from ci_gate.model.options import SchedulerSettings
 from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report, ResultRecord, Review
 from ci_gate.scheduler.effects import (
@@ -57,7 +57,6 @@ from ci_gate.store.estimates import Estimates
 
 QUERY_DEADLINE_S = 40.0  # the adapter's own is 30 s: this one only catches what it forgot
 REVIEW_DEADLINE_S = 200.0  # up to three commands of 60 s
-MERGE_DEADLINE_S = 900.0
 MAIL_DEADLINE_S = 60.0
 RECORD_DEADLINE_S = 90.0  # drivers have limits of their own for each of their waits
 
@@ -126,7 +125,7 @@ class Outbox:
             case Merge():
                 self._start(self._merge(effect))
             case UpdateRepository():
-                self._start(self._update(effect.request))
+                self._start(self._update(effect))
             case VerifySubmit():
                 self._start(self._verify(effect))
             case LaunchBuild():
@@ -211,17 +210,18 @@ class Outbox:
             request = replace(request, tip=self._tips.tip(request.connection, request.project, request.branch))
         name = f"merge of {request.number},{request.patchset} in {request.project}"
         try:
-            async with self._waits.of(name, "merger", MERGE_DEADLINE_S):
-                answer = await self._merger.merge(request)
+            async with self._waits.of(name, "merger", self._merger.deadline_s):
+                answer = await self._merger.merge(request, effect.precedence)
             self._tips.learn(request, answer, asked_at)
         except Exception as problem:  # noqa: BLE001  # told in the log and to the scheduler, which repeats it
             answer = _failed_merge(request.ref, problem)
         self._inbox.put(lambda at: MergeAnswered(at, answer))
 
-    async def _update(self, request: UpdateRequest) -> None:
+    async def _update(self, effect: UpdateRepository) -> None:
+        request = effect.request
         try:
-            async with self._waits.of(f"update of {request.project}", "merger", MERGE_DEADLINE_S):
-                answer = await self._merger.update(request)
+            async with self._waits.of(f"update of {request.project}", "merger", self._merger.deadline_s):
+                answer = await self._merger.update(request, effect.precedence)
         except Exception as problem:  # noqa: BLE001  # told in the log and to the scheduler, which repeats it
             answer = _failed_merge(request.name, problem)
         self._inbox.put(lambda at: MergeAnswered(at, answer))

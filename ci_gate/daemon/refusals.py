@@ -11,12 +11,16 @@ from ci_gate.gerrit.connection import check_key
 from ci_gate.model.layout import Layout
 from ci_gate.statsd import StatsdPortError, port_of
 
-LATER = "this version of ci-gate cannot do that yet"
-
 
 def refusals(settings: Settings, layout: Layout) -> list[str]:
     """Everything at once, so that the operator need not start five times."""
-    return [*_connections(settings, layout), *_folders(settings), *_merger(settings), *_metrics()]
+    return [*_connections(settings, layout), *_folders(settings), *_metrics()]
+
+
+def merger_refusals(settings: Settings) -> list[str]:
+    """The same for a merger on its own."""
+    keys = (check_key(gerrit) for gerrit in settings.gerrits)
+    return [*(problem for problem in keys if problem is not None), *_folders(settings)]
 
 
 def _connections(settings: Settings, layout: Layout) -> Iterator[str]:
@@ -30,7 +34,10 @@ def _connections(settings: Settings, layout: Layout) -> Iterator[str]:
 
 
 def _folders(settings: Settings) -> Iterator[str]:
-    for key, folder in (("state_dir", settings.state_dir), ("git_dir", settings.merger.git_dir)):
+    folders = [("state_dir", settings.state_dir)]
+    if settings.merger.embedded:
+        folders.append(("git_dir", settings.merger.git_dir))
+    for key, folder in folders:
         problem = _unusable(folder)
         if problem:
             yield f"{key} {folder} {problem}; set {key} to a folder that this user can write to"
@@ -44,14 +51,6 @@ def _unusable(folder: Path) -> str | None:
         return f"cannot be made: {problem.strerror}"
     # Root may write anywhere but on a read-only file system, which access tells too.
     return None if os.access(folder, os.W_OK | os.X_OK) else "cannot be written to"
-
-
-def _merger(settings: Settings) -> Iterator[str]:
-    if settings.merger.zuul_url is None:
-        port = settings.web.port
-        yield f"zuul_url is missing; set it to where workers fetch merged refs: http://THIS-HOST:{port}/p"
-    elif not settings.merger.embedded:
-        yield f"[merger] embedded = false needs remote mergers: {LATER}; take the line out"
 
 
 def _metrics() -> Iterator[str]:

@@ -34,6 +34,7 @@ from ci_gate.daemon.recorder import Recorder
 from ci_gate.daemon.records import RecordingOracle
 from ci_gate.daemon.recovery import keep
 from ci_gate.daemon.reload import Reloader
+from ci_gate.daemon.remote_mergers import start_remote_merger
 from ci_gate.daemon.requests import gearman_functions, handlers
 from ci_gate.daemon.timers import Timers
 from ci_gate.daemon.tips import BranchTips
@@ -44,6 +45,7 @@ from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gearman.server_process import GearmanServerError, ServerProcess
 from ci_gate.gerrit.commands import CommandPool
 from ci_gate.gerrit.stream import EventStream
+from ci_gate.merger.claim import ClaimError, check_git, claimed
 from ci_gate.merger.interface import Merger
 from ci_gate.merger.local import LocalMerger
 from ci_gate.model.event import Event
@@ -114,6 +116,7 @@ class Service:
         """Serve until ``stop``. Raises StartError if a part cannot start; ``started`` tells that all have."""
         async with AsyncExitStack() as parts:
             await self._start_admin(parts)
+            await self._start_gearman_server(parts)
             merger = await self._start_merger(parts)
             outbox = await self._start_workers(parts, merger)
             await self._start_web(parts)
@@ -244,8 +247,26 @@ class Service:
     async def _reload_by_command(self, request: Request) -> CommandAnswer:
         return await (self._reloader.go_back() if request.get("previous") else self._reloader.reload())
 
+    async def _start_gearman_server(self, parts: AsyncExitStack) -> None:
+        settings, port = self.settings.gearman_server, self.settings.gearman.port
+        if not settings.start:
+            return
+        server = ServerProcess(settings, port, on_death=self._gearman_server_died)
+        try:
+            await server.start()
+        except GearmanServerError as problem:
+            raise StartError(f"the Gearman server cannot start: {problem}") from problem
+        parts.push_async_callback(server.stop)
+
     async def _start_merger(self, parts: AsyncExitStack) -> Merger:
         settings = self.settings
+        if not settings.merger.embedded:
+            return await start_remote_merger(settings, parts)
+        try:
+            await asyncio.to_thread(check_git)
+            parts.enter_context(claimed(settings.merger.git_dir))
+        except ClaimError as problem:
+            raise StartError(f"{problem}, or set [merger] embedded = false") from problem
         merger = LocalMerger(settings.merger, {each.name: each for each in settings.gerrits})
         parts.push_async_callback(merger.close)
         return merger
@@ -260,16 +281,8 @@ class Service:
             await asyncio.sleep(RETAIN_EVERY_S)
 
     async def _start_workers(self, parts: AsyncExitStack, merger: Merger) -> Outbox:
-        settings = self.settings
+        settings, gearman = self.settings, self.settings.gearman
         estimates = await asyncio.to_thread(FileEstimates, settings.state_dir)
-        gearman = settings.gearman
-        if settings.gearman_server.start:
-            server = ServerProcess(settings.gearman_server, gearman.port, on_death=self._gearman_server_died)
-            try:
-                await server.start()
-            except GearmanServerError as problem:
-                raise StartError(f"the Gearman server cannot start: {problem}") from problem
-            parts.push_async_callback(server.stop)
         pools = {each.name: CommandPool(each) for each in settings.gerrits}
         for pool in pools.values():
             parts.push_async_callback(pool.close)

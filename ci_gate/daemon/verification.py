@@ -16,6 +16,7 @@ from ci_gate.daemon.waits import Waits
 from ci_gate.gerrit.query import QueryFailedError
 from ci_gate.merger.interface import Merger
 from ci_gate.model.change import ChangeDetails
+from ci_gate.model.merge import UpdateRequest
 from ci_gate.scheduler.effects import VerifySubmit
 
 SUBMIT_S = 60.0  # for Gerrit to get from a report that it took to a merged change
@@ -78,9 +79,10 @@ class Verifier:
     async def _is_in_branch(self, effect: VerifySubmit, details: ChangeDetails) -> bool:
         """By ancestry: somebody else's push proves nothing, and a branch that had it before need not move."""
         revision = details.patch_sets[-1].revision
+        project = UpdateRequest(f"branch {effect.branch}", effect.connection, effect.project)
         try:
             async with self.waits.of(f"branch {effect.branch} of {effect.project}", "merger", FETCH_DEADLINE_S):
-                return await self.merger.contains(effect.connection, effect.project, effect.branch, revision)
+                return await self.merger.contains(project, effect.branch, revision)
         except Exception as problem:  # noqa: BLE001  # whatever keeps us from looking is a reason to look again
             log.warning("cannot look into the branch", project=effect.project, reason=str(problem))
             return False

@@ -42,7 +42,7 @@ def clear_refs(
     A state's age is the time since it was last known to be of use. Without a record it is that since the ref or its
     commit was made, whichever is younger: a fast-forwarded change has its author's date.
     """
-    records, moment = Records(git_dir), now() - older_than_s
+    records, moment = Records(git_dir / PRIVATE_FOLDER / "states"), now() - older_than_s
     for path in _repositories(git_dir):
         project = path.parent.relative_to(git_dir).as_posix()
         if not is_wanted(project):

@@ -7,7 +7,7 @@ for no other while it does, so a chain over several projects cannot deadlock. Kn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +19,7 @@ from ci_gate.merger.commits import Identity
 from ci_gate.merger.conflict import ConflictError
 from ci_gate.merger.history import merge_bases
 from ci_gate.merger.made import MadeBefore
-from ci_gate.merger.names import UnsafeNameError, is_build_set, is_change_ref, is_ref, published_ref
+from ci_gate.merger.names import PRIVATE_FOLDER, UnsafeNameError, is_build_set, is_change_ref, is_ref, published_ref
 from ci_gate.merger.objects import MissingObjectError
 from ci_gate.merger.records import BranchState, Record, Records
 from ci_gate.merger.refs import BRANCHES
@@ -27,7 +27,7 @@ from ci_gate.merger.repository import DamagedError, Repository
 from ci_gate.merger.speculative import Application, Workbench
 from ci_gate.merger.ssh import ssh_variables
 from ci_gate.merger.upstream import MissingRefError, Origin
-from ci_gate.model.merge import MergeRequest
+from ci_gate.model.merge import MergeRequest, UpdateRequest
 
 OWN_NAME, OWN_EMAIL = "ci-gate", "ci-gate@localhost"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
@@ -87,7 +87,7 @@ class Engine:
         self._project_url = project_url
         self._relook_s = relook_s
         self._fetch_deadline_s = fetch_deadline_s
-        self.records = Records(self._git_dir)
+        self.records = Records(self._git_dir / PRIVATE_FOLDER / "states")
         identity = Identity(settings.git_user_name or OWN_NAME, settings.git_user_email or OWN_EMAIL)
         self._made = MadeBefore(identity)
         self.threads = ThreadPoolExecutor(MOST_THREADS, "merge")
@@ -103,6 +103,12 @@ class Engine:
 
     async def recall(self, build_set: str) -> Record | None:
         return await asyncio.get_running_loop().run_in_executor(self.threads, self.records.load, build_set)
+
+    async def begin_of(self, chain: Sequence[MergeRequest]) -> int:
+        """From where on a chain is still to be merged: what is before stands, and counts as it was made."""
+        look = partial(_last_recorded, self.records, chain)
+        index, record = await asyncio.get_running_loop().run_in_executor(self.threads, look)
+        return index + 1 if record is not None and await self.is_published(record) else 0
 
     async def make(self, request: MergeRequest, recall_ahead: RecallAhead) -> Made:
         """The record of this merge: an earlier one's if it was made and is all there, else of a new one.
@@ -133,16 +139,17 @@ class Engine:
                 return False
         return True
 
-    async def update(self, connection: str, project: str) -> None:
+    async def update(self, request: UpdateRequest) -> None:
         """Bring the project's branches and tags up to date."""
-        await self.repository(project).fetch(self._origin(connection, project), branches=True)
+        origin = self._origin(request.connection, request.project, request.url)
+        await self.repository(request.project).fetch(origin, branches=True)
 
-    async def contains(self, connection: str, project: str, branch: str, revision: str) -> bool:
+    async def contains(self, request: UpdateRequest, branch: str, revision: str) -> bool:
         """Does the branch, as it is upstream now, have this commit? Raises what repositories raise."""
         if not is_ref(branch):
             return False
-        await self.update(connection, project)
-        repository = self.repository(project)
+        await self.update(request)
+        repository = self.repository(request.project)
         tip, commit = await repository.find(f"{BRANCHES}{branch}^{{commit}}", f"{revision}^{{commit}}")
         if tip is None or commit is None:
             return False
@@ -152,7 +159,8 @@ class Engine:
 
     async def _make(self, request: MergeRequest, recall_ahead: RecallAhead, earlier: Record | None) -> Made:
         """Merge and publish in the request's own project."""
-        repository, origin = self.repository(request.project), self._origin(request.connection, request.project)
+        repository = self.repository(request.project)
+        origin = self._origin(request.connection, request.project, request.url)
         here = await _look(repository, request)
         if here.published is not None and earlier is None:
             record = _begun(request, await recall_ahead())
@@ -231,17 +239,28 @@ class Engine:
             self.repositories[project] = Repository(self._git_dir, project, self.threads, self._fetch_deadline_s)
         return self.repositories[project]
 
-    def _origin(self, connection: str, project: str) -> Origin:
+    def _origin(self, connection: str, project: str, given_url: str | None) -> Origin:
         gerrit = self._gerrits.get(connection)
-        if self._project_url is not None:
+        if given_url:
+            url = given_url
+        elif self._project_url is not None:
             url = self._project_url(connection, project)
         elif gerrit is not None:
             url = gerrit.project_url(project)
         else:
-            raise MismatchError(f"no Gerrit connection is called {connection}")
+            raise MismatchError(f"{project} has no URL, and no Gerrit connection is called {connection}")
         if connection not in self._slots:
             self._slots[connection] = (asyncio.Semaphore(FETCHES_AT_ONCE), asyncio.Semaphore(CLONES_AT_ONCE))
         return Origin(url, ssh_variables(gerrit) if gerrit else {}, *self._slots[connection])
+
+
+def _last_recorded(records: Records, chain: Sequence[MergeRequest]) -> tuple[int, Record | None]:
+    """The last but one of a chain, or one before it: that is what the rest stands on."""
+    for index in range(len(chain) - 2, -1, -1):
+        record = records.load(chain[index].ref)
+        if record is not None and record.request == chain[index]:
+            return index, record
+    return -1, None
 
 
 async def _look(repository: Repository, request: MergeRequest) -> _Here:

@@ -1,28 +1,34 @@
-"""What the daemon asks of a merger, wherever it works: inside the process or on another host."""
+"""What the daemon asks of a merger, wherever it works: inside the process or on other hosts."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Protocol
 
+from ci_gate.model.build import Precedence
 from ci_gate.model.merge import MergeAnswer, MergeRequest, UpdateRequest
 
 
 class Merger(Protocol):
-    """Both calls answer for everything that the world can do wrong, by an outcome; they do not raise for it."""
+    """Merges and updates answer for everything that the world can do wrong, by an outcome; they do not raise for it."""
 
-    async def merge(self, request: MergeRequest) -> MergeAnswer:
+    @property
+    def deadline_s(self) -> float:
+        """After so many seconds an answer is not to be expected any more."""
+        ...
+
+    async def merge(self, request: MergeRequest, precedence: Precedence = Precedence.NORMAL) -> MergeAnswer:
         """Make and publish a speculative state. Asked again with the same request, it answers the same commit.
 
         ``request.ahead`` must have been asked for earlier; its answer need not be there yet.
         """
         ...
 
-    async def update(self, request: UpdateRequest) -> MergeAnswer:
+    async def update(self, request: UpdateRequest, precedence: Precedence = Precedence.NORMAL) -> MergeAnswer:
         """Bring the copy of a project up to date: ``MERGED`` without a commit when it is."""
         ...
 
-    async def contains(self, connection: str, project: str, branch: str, revision: str) -> bool:
+    async def contains(self, request: UpdateRequest, branch: str, revision: str) -> bool:
         """Does the branch, as it is upstream now, have this commit? Raises for whatever keeps from looking."""
         ...
 

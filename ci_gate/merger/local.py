@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,9 +24,11 @@ from ci_gate.merger.records import Record
 from ci_gate.merger.repository import DamagedError
 from ci_gate.merger.retention import retain
 from ci_gate.merger.upstream import FETCH_DEADLINE_S, FetchError, MissingRefError
+from ci_gate.model.build import Precedence
 from ci_gate.model.merge import MergeAnswer, MergeOutcome, MergeRequest, UpdateRequest
 
 RELOOK_S = 60.0
+DEADLINE_S = 900.0
 FAILURES_REMEMBERED = 1000
 
 _AHEAD = "the build set ahead, "
@@ -61,6 +63,8 @@ class LocalMerger:
     ``project_url`` (connection, project) tells where projects come from, in place of the connection's SSH URL.
     """
 
+    deadline_s = DEADLINE_S
+
     def __init__(
         self,
         settings: MergerSettings,
@@ -76,15 +80,28 @@ class LocalMerger:
         self._under_way: dict[str, tuple[Request, asyncio.Task[MergeAnswer]]] = {}
         self._failures: OrderedDict[str, MergeAnswer] = OrderedDict()
 
-    async def merge(self, request: MergeRequest) -> MergeAnswer:
-        """Goes on when its caller is cancelled: whoever asks again gets the answer that is in the making."""
+    async def merge(self, request: MergeRequest, precedence: Precedence = Precedence.NORMAL) -> MergeAnswer:
+        """Goes on when its caller is cancelled: whoever asks again gets the answer that is in the making.
+
+        Projects are worked on side by side, so ``precedence`` makes no difference.
+        """
         return await self._answer_once(request.ref, request, lambda: self._merge(request))
 
-    async def update(self, request: UpdateRequest) -> MergeAnswer:
+    async def merge_chain(self, chain: Sequence[MergeRequest]) -> MergeAnswer:
+        """A whole chain, front to back, each on the one before: the last one's answer. What was made stands."""
+        linked = [
+            replace(request, ahead=chain[index - 1].ref if index else None, depth=index + 1)
+            for index, request in enumerate(chain)
+        ]
+        begin = await self._engine.begin_of(linked)
+        answers = await asyncio.gather(*(self.merge(each) for each in linked[begin:]))
+        return answers[-1]
+
+    async def update(self, request: UpdateRequest, precedence: Precedence = Precedence.NORMAL) -> MergeAnswer:
         return await self._answer_once(request.name, request, lambda: self._update(request))
 
-    async def contains(self, connection: str, project: str, branch: str, revision: str) -> bool:
-        return await self._engine.contains(connection, project, branch, revision)
+    async def contains(self, request: UpdateRequest, branch: str, revision: str) -> bool:
+        return await self._engine.contains(request, branch, revision)
 
     async def retain(self, inside: Collection[str]) -> None:
         await retain(self._engine, inside, self._retention_s)
@@ -104,7 +121,7 @@ class LocalMerger:
         return replace(made.record.answer(self._url), tip=made.tip)
 
     async def _update(self, request: UpdateRequest) -> MergeAnswer:
-        await self._engine.update(request.connection, request.project)
+        await self._engine.update(request)
         return MergeAnswer(request.name, MergeOutcome.MERGED, url=self._url)
 
     async def _recall_ahead(self, name: str | None) -> Record | None:

@@ -1,6 +1,6 @@
 """What was merged for each build set: written before its refs are, read when something stands on it or asks again.
 
-One small JSON file a build set, below ``GIT_DIR/.ci-gate``. The commit that a change was put on is chosen at the first
+One small JSON file a build set. The commit that a change was put on is chosen at the first
 merge; from here a repeat, also after a restart, gets the same one. The file's time says when the state was last known
 to be of use.
 """
@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from ci_gate.merger.names import PRIVATE_FOLDER, published_ref
+from ci_gate.merger.names import published_ref
 from ci_gate.model.merge import BaseCommit, MergeAnswer, MergeMode, MergeOutcome, MergeRequest
 
 _SUFFIX = ".json"
@@ -80,8 +80,8 @@ class Record:
 class Records:
     """The folder of records. Every call touches the disk: not for the loop's thread."""
 
-    def __init__(self, git_dir: Path) -> None:
-        self._folder = git_dir / PRIVATE_FOLDER / "states"
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     def load(self, build_set: str) -> Record | None:
         """For use. None if there is none, or none that can be read: then the merge is made anew."""

@@ -30,7 +30,7 @@ class MergeRequest:
     this one stands on, and ``depth`` says how long the chain is that ends here: of the states ahead, only those of
     its members count, not of what was merged since. ``tip`` is where the branch stands upstream as far as events tell:
     a merger that has it need not look; with None it looks. ``base`` is the tip that the chain was started on before, on
-    another merger: it is started there again.
+    another merger: it is started there again. ``url`` is where the project comes from, if its connection does not say.
     """
 
     ref: str
@@ -46,18 +46,21 @@ class MergeRequest:
     depth: int | None = field(default=None, compare=False)
     tip: str | None = field(default=None, compare=False)
     base: str | None = field(default=None, compare=False)
+    url: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateRequest:
     """Bring the merger's copy of a project up to date, for builds of refs and timers.
 
-    ``name`` is the build set's, so that the answer finds it.
+    ``name`` is the build set's, so that the answer finds it. ``url`` is where the project comes from, if its connection
+    does not say.
     """
 
     name: str
     connection: str
     project: str
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
