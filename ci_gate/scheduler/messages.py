@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ci_gate.model.change import ChangeKey
 from ci_gate.model.item import JobView
 from ci_gate.model.layout import Pipeline
 from ci_gate.model.merge import MergeAnswer, MergeOutcome
 from ci_gate.model.options import SchedulerSettings
+
+MOST_PATHS = 20
 
 TECHNICAL_REASONS = {
     MergeOutcome.MISSING_REF: "Gerrit did not offer the change's ref",
@@ -33,8 +35,14 @@ def failure_text(pipeline: Pipeline, jobs: Iterable[JobView], options: Scheduler
     return _with_footer(_with_jobs(pipeline.failure_message, jobs, options), pipeline)
 
 
-def merge_failure_text(pipeline: Pipeline) -> str:
-    return _with_footer(pipeline.merge_failure_message, pipeline)
+def merge_failure_text(pipeline: Pipeline, paths: Sequence[str] = ()) -> str:
+    """With the files that conflict, where the merger names them."""
+    text = pipeline.merge_failure_message
+    if paths:
+        more = len(paths) - MOST_PATHS
+        lines = [*(f"- {path}" for path in paths[:MOST_PATHS]), *([f"and {more} more"] if more > 0 else [])]
+        text += "\n\nConflicting files:\n" + "\n".join(lines)
+    return _with_footer(text, pipeline)
 
 
 def not_submitted_text(pipeline: Pipeline, reason: str) -> str:

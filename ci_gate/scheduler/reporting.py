@@ -120,7 +120,8 @@ def _choose(step: Step, item: Item, *, succeeded: bool) -> _Final:
         return _Final("SUCCESS", text, pipeline.success, summary)
     unmerged = pipeline.merge_failure or pipeline.failure
     if build_set.in_conflict:
-        return _Final("MERGER_FAILURE", messages.merge_failure_text(pipeline), unmerged)
+        paths = build_set.answer.paths if build_set.answer else ()
+        return _Final("MERGER_FAILURE", messages.merge_failure_text(pipeline, paths), unmerged)
     if build_set.not_mergeable and build_set.answer is not None:
         text = messages.technical_failure_text(pipeline, build_set.answer)
         return _Final("ERROR", text, unmerged, votes=False)

@@ -98,6 +98,18 @@ def test_a_conflict_has_the_first_line_that_dashboards_know():
     assert messages.merge_failure_text(Pipeline("check", merge_failure_message="rebase")) == "rebase"
 
 
+def test_a_merge_failure_names_the_files_that_conflict():
+    pipeline = Pipeline("check", merge_failure_message="rebase", footer_message="See https://ci.acme.test")
+    text = messages.merge_failure_text(pipeline, ("a", "b c"))
+    assert text == "rebase\n\nConflicting files:\n- a\n- b c\nSee https://ci.acme.test"
+
+
+def test_a_merge_failure_does_not_list_files_without_end():
+    paths = [f"f{number}" for number in range(23)]
+    lines = messages.merge_failure_text(PIPELINE, paths).splitlines()
+    assert lines[-2:] == ["- f19", "and 3 more"]
+
+
 @pytest.mark.parametrize("outcome", [each for each in MergeOutcome if each is not MergeOutcome.MERGED])
 def test_a_technical_problem_is_never_taken_for_a_conflict(outcome):
     text = messages.technical_failure_text(PIPELINE, MergeAnswer("Z", outcome))
