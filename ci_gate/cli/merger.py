@@ -21,7 +21,6 @@ from ci_gate.daemon.merger_process import MergerProcess
 from ci_gate.daemon.refusals import merger_refusals
 from ci_gate.merger.claim import ClaimError, check_git
 from ci_gate.merger.clearing import clear_refs
-from ci_gate.merger.git import GitError
 
 DONE, REFUSED = 0, 1
 
@@ -80,24 +79,24 @@ def run(arguments: argparse.Namespace) -> int:
 def _clear(arguments: argparse.Namespace, settings: Settings) -> int:
     age_s = settings.merger.ref_retention_s if arguments.older_than is None else arguments.older_than
     wanted = frozenset(arguments.projects)
+    found = clear_refs(
+        settings.merger.git_dir,
+        age_s,
+        is_wanted=lambda project: not wanted or project in wanted,
+        only_count=arguments.dry_run,
+    )
     refs = kept = 0
-    try:
-        found = clear_refs(
-            settings.merger.git_dir,
-            age_s,
-            is_wanted=lambda project: not wanted or project in wanted,
-            only_count=arguments.dry_run,
-        )
-        for each in found:
-            refs, kept = refs + each.refs, kept + each.kept
-            if each.refs:
-                print(f"{each.project}: {each.refs} of {each.refs + each.kept}")
-    except (GitError, OSError) as problem:
-        print(f"ci-gate: {problem}", file=sys.stderr)
-        return REFUSED
+    status = DONE
+    for each in found:
+        refs, kept = refs + each.refs, kept + each.kept
+        if each.refs:
+            print(f"{each.project}: {each.refs} of {each.refs + each.kept}")
+        elif each.problem:
+            print(f"ci-gate: {each.project}: {each.problem}", file=sys.stderr)
+            status = REFUSED
     done = "would be deleted" if arguments.dry_run else "deleted"
     print(f"{refs} states {done}, {kept} kept")
-    return DONE
+    return status
 
 
 def _refuse(reasons: Iterable[str]) -> int:

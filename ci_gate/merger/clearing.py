@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ci_gate.merger.git import Git
+from ci_gate.merger.git import Git, GitError
 from ci_gate.merger.names import PRIVATE_FOLDER
 from ci_gate.merger.records import Records
 from ci_gate.merger.refs import PUBLISHED, Refs
@@ -22,11 +22,12 @@ _FORMAT = "--format=%(objectname) %(committerdate:unix) %(refname)"
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """``refs`` were deleted, or would be; ``kept`` are the others."""
+    """``refs`` were deleted, or would be; ``kept`` are the others. ``problem``: why that is not so."""
 
     project: str
-    refs: int
-    kept: int
+    refs: int = 0
+    kept: int = 0
+    problem: str = ""
 
 
 def clear_refs(
@@ -37,7 +38,7 @@ def clear_refs(
     only_count: bool = False,
     now: Callable[[], float] = time.time,
 ) -> Iterator[Cleared]:
-    """One repository after the other; ``is_wanted`` chooses projects. Raises GitError and OSError.
+    """One repository after the other; ``is_wanted`` chooses projects.
 
     A state's age is the time since it was last known to be of use. Without a record it is that since the ref or its
     commit was made, whichever is younger: a fast-forwarded change has its author's date.
@@ -45,19 +46,27 @@ def clear_refs(
     records, moment = Records(git_dir / PRIVATE_FOLDER / "states"), now() - older_than_s
     for path in _repositories(git_dir):
         project = path.parent.relative_to(git_dir).as_posix()
-        if not is_wanted(project):
-            continue
-        published = list(_published(path))
-        old = [each for each in published if _of_use_at(path, records, each) < moment]
-        if old and not only_count:
-            refs = Refs(Git(path))
-            refs.delete(each.name for each in old)
-            refs.close()
-            Git(path).call("pack-refs", "--all")
-        yield Cleared(project, len(old), len(published) - len(old))
+        if is_wanted(project):
+            try:
+                yield _clear(path, project, records, moment, only_count=only_count)
+            except (GitError, OSError) as problem:
+                yield Cleared(project, problem=str(problem))
     if not only_count:
         for build_set in records.unused_since(moment):
             records.forget(build_set)
+
+
+def _clear(path: Path, project: str, records: Records, moment: float, *, only_count: bool) -> Cleared:
+    published = list(_published(path))
+    old = [each for each in published if _of_use_at(path, records, each) < moment]
+    if old and not only_count:
+        refs = Refs(Git(path))
+        try:
+            refs.delete(each.name for each in old)
+        finally:
+            refs.close()
+        Git(path).call("pack-refs", "--all")
+    return Cleared(project, len(old), len(published) - len(old))
 
 
 @dataclass(frozen=True, slots=True)

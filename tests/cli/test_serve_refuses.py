@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import paramiko
 import pytest
+
+from ci_gate.merger.claim import claimed
 
 LAYOUT = """pipelines:
   - name: check
@@ -95,9 +98,30 @@ def test_another_layout_may_be_named(place):
     assert "nowhere.yaml: error: cannot read the layout" in refusal
 
 
-def test_a_missing_address_for_workers(place):
+def test_a_git_dir_in_which_another_merger_works(place):
+    with claimed(place.folder / "git"):
+        refusal = place.refusal()
+    assert "another merger" in refusal
+    assert "[merger] embedded = false" in refusal
+
+
+def test_a_git_dir_is_no_matter_where_mergers_run_elsewhere(place):
     del place.values["merger"]["zuul_url"]
-    assert "zuul_url is missing" in place.refusal()
+    place.values["merger"]["git_dir"] = place.key / "impossible"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        place.values["webapp"]["port"] = taken.getsockname()[1]
+        assert "in use" in place.refusal().lower(), "the first thing that is wrong"
+
+
+def test_a_git_that_is_too_old(place, monkeypatch):
+    old = place.folder / "bin" / "git"
+    old.parent.mkdir()
+    old.write_text("#!/bin/sh\necho git version 2.34.1\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{old.parent}:{os.environ['PATH']}")
+    assert "git 2.39 or newer is needed; this is git version 2.34.1" in place.refusal()
 
 
 def test_a_broken_setting(place):
