@@ -29,13 +29,33 @@ ZUUL_URL = "http://ci.example.org/p"
 
 
 def git(where: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """What is not UTF-8 comes as os.fsdecode gives it."""
     return subprocess.run(
-        ["git", *arguments], cwd=where, env=ENVIRONMENT, check=check, capture_output=True, text=True, timeout=60
+        ["git", *arguments],
+        cwd=where,
+        env=ENVIRONMENT,
+        check=check,
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        timeout=60,
     )
 
 
 def out(where: Path, *arguments: str) -> str:
     return git(where, *arguments).stdout.strip()
+
+
+def write_object(where: Path, kind: str, raw: bytes) -> str:
+    """Any object, also one that git itself would not make; its id."""
+    command = ["git", "hash-object", "-t", kind, "-w", "--literally", "--stdin"]
+    done = subprocess.run(command, cwd=where, env=ENVIRONMENT, input=raw, check=True, capture_output=True, timeout=60)
+    return done.stdout.decode().strip()
+
+
+def fast_import(where: Path, stream: str) -> None:
+    command = ["git", "fast-import", "--quiet", "--force"]
+    subprocess.run(command, cwd=where, env=ENVIRONMENT, input=stream.encode(), check=True, timeout=60)
 
 
 @dataclass(frozen=True)
