@@ -16,6 +16,7 @@ from ci_gate.model.change import Change, ChangeKey, Periodic, PeriodicKey, RefKe
 from ci_gate.model.layout import Job
 from ci_gate.questions.events import Asker, subject_of
 from ci_gate.questions.matrix import SECTIONS, matrix, read_questions
+from ci_gate.questions.printing import only_project, print_layout
 from ci_gate.scheduler.jobs import jobs_for
 
 DONE, REFUSED, USAGE = 0, 1, 2
@@ -45,10 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     whole = questions.add_parser("matrix", help="every answer as one JSON document")
     whole.add_argument("--cases", metavar="FILE", required=True, help="the branches, files and events to ask for")
     whole.add_argument("--sections", metavar="NAMES", help=f"only these, with commas: {', '.join(SECTIONS)}")
+    whole_layout = questions.add_parser("print", help="the layout with templates filled in and patterns applied")
+    whole_layout.add_argument("--project", metavar="NAME", help="only this project, its pipelines and its jobs")
     questions.add_parser("schema", help="JSON Schema of layouts, for editors")
     for each in (jobs, match, queues):
         each.add_argument("--format", choices=("text", "json"), default="text", help="how to print (default: text)")
-    for each in (jobs, match, queues, whole):
+    for each in (jobs, match, queues, whole, whole_layout):
         add_file_arguments(each)
 
 
@@ -64,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         "match": _match,
         "queues": _queues,
         "matrix": _matrix,
+        "print": _print,
     }
     try:
         return questions[arguments.question](site, arguments)
@@ -181,6 +185,16 @@ def _matrix(site: Site, arguments: argparse.Namespace) -> int:
         raise UsageError("the configuration has no Gerrit connection")
     json.dump(matrix(site.loaded.layout, questions, gerrit, site.options, sections), sys.stdout)
     print()
+    return DONE
+
+
+def _print(site: Site, arguments: argparse.Namespace) -> int:
+    layout, files = site.loaded.layout, site.loaded.functions.files
+    if arguments.project is not None:
+        if arguments.project not in layout.projects:
+            raise UsageError(f"project {arguments.project} is not in the layout")
+        layout = only_project(layout, arguments.project)
+    print(print_layout(layout, [str(each) for each in files]), end="")
     return DONE
 
 

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from layout_parts import Layouts
+from random_layouts import FUNCTIONS, layouts
 
 from ci_gate.config.layout import load_layout
 from ci_gate.config.problems import Level, RefusedError, has_errors
@@ -72,13 +73,20 @@ def mutated(document, path, replacement, *, rename: bool):
     return document
 
 
-@given(st.data())
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_mutated_layout_loads_or_is_refused_with_problems(tmp_path, data):
-    document = data.draw(st.sampled_from(GOOD))
+def mutation(data):
+    """A good layout, written or random, with up to three places changed."""
+    document = data.draw(st.sampled_from(GOOD) | layouts())
     for _ in range(data.draw(st.integers(1, 3))):
         path = data.draw(st.sampled_from(list(places(document))))
         document = mutated(document, path, data.draw(ODD), rename=data.draw(st.booleans()))
+    return document
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_mutated_layout_loads_or_is_refused_with_problems(tmp_path, data):
+    document = mutation(data)
+    (tmp_path / "functions.py").write_text(FUNCTIONS)
     try:
         problems = Layouts(tmp_path).load(yaml.safe_dump(document, allow_unicode=True)).problems
         assert not has_errors(problems)

@@ -23,9 +23,10 @@ Function = Callable[..., object]
 
 
 class Functions(NamedTuple):
-    """The functions that the jobs of one loaded layout name."""
+    """The functions that the jobs of one loaded layout name, and the files that were run for them, in order."""
 
     by_name: Mapping[str, Function] = MappingProxyType({})
+    files: tuple[Path, ...] = ()
 
 
 PYTHON_2 = (  # compiled when a file fails, which is seldom
@@ -39,18 +40,25 @@ PYTHON_2_LINE = r"^\s*(print\s+[^=(\s]|exec\s+[\"'\w]|except\s+\S+\s*,\s*\w+\s*:
 PYTHON_2_ADVICE = "; the file looks written for Python 2, and functions run on Python 3 here"
 
 
-def read_includes(reader: Reader, node: Node | None, key: Node | None, folder: Path) -> dict[str, object] | None:
-    """Run the files, in order, in one fresh namespace, which is returned. ``folder`` is the layout's own.
+class Included(NamedTuple):
+    """What python-files left behind. ``complete`` is False if something went wrong, which is then reported: whatever
+    is not in ``namespace`` may have been there."""
 
-    None if any of them is missing from it, which is then reported: whatever is not there may have been in that one.
-    """
+    namespace: dict[str, object]
+    files: tuple[Path, ...] = ()
+    complete: bool = True
+
+
+def read_includes(reader: Reader, node: Node | None, key: Node | None, folder: Path) -> Included:
+    """Run the files, in order, in one fresh namespace. ``folder`` is the layout's own."""
     namespace: dict[str, object] = {"__name__": "layout_functions"}
     if node is None:
-        return namespace
+        return Included(namespace)
     if not isinstance(node, SequenceNode):
         reader.mistyped("includes", "a list of mappings", node, key)
-        return None
+        return Included(namespace, complete=False)
     complete = True
+    files = []
     for member in node.value:
         fields = read_fields(reader, member, schema.INCLUDE, "an include")
         if fields is None or schema.PYTHON_FILE not in fields:
@@ -59,22 +67,29 @@ def read_includes(reader: Reader, node: Node | None, key: Node | None, folder: P
             else:
                 complete = False
             continue
-        why = _run(folder, fields[schema.PYTHON_FILE], namespace)
+        path = _path(folder, fields[schema.PYTHON_FILE])
+        why = _run(path, namespace)
+        files.append(path)
         if why is not None:
             complete = False
             reader.report("include-failed", fields.value_place(schema.PYTHON_FILE), f"cannot load python-file: {why}")
-    return namespace if complete else None
+    return Included(namespace, tuple(files), complete)
 
 
-def _run(folder: Path, name: str, namespace: dict[str, object]) -> str | None:
+def _path(folder: Path, name: str) -> Path:
+    """An absolute path stays as it is, and so does a home that nobody has."""
+    with contextlib.suppress(RuntimeError):
+        return folder / Path(name).expanduser()
+    return folder / name
+
+
+def _run(path: Path, namespace: dict[str, object]) -> str | None:
     """Execute one file; None if all went well, else what went wrong and where."""
-    path = folder / name
     try:
-        path = folder / Path(name).expanduser()  # an absolute path stays as it is
         source = path.read_bytes()
     except OSError as problem:
         return f"{problem.strerror or problem} ({path})"
-    except (ValueError, RuntimeError) as problem:  # no such text can be a path; no such user has a home
+    except ValueError as problem:  # no such text can be a path
         return f"{problem} ({path})"
     try:
         code = compile(source, str(path), "exec")
@@ -124,13 +139,11 @@ def _described(reason: str, path: Path, line: int | None, source: bytes) -> str:
     return f"{reason} ({where})" + (PYTHON_2_ADVICE if old else "")
 
 
-def resolve_functions(reader: Reader, rules: JobRules, namespace: dict[str, object] | None) -> Functions:
-    """The functions that jobs name; a name that stands for no function is a problem at the name.
-
-    Nothing can be said of them where an include failed (``namespace`` None).
-    """
-    if namespace is None:
-        return Functions()
+def resolve_functions(reader: Reader, rules: JobRules, included: Included) -> Functions:
+    """The functions that jobs name; a name that stands for no function is a problem at the name."""
+    namespace = included.namespace
+    if not included.complete:
+        return Functions()  # nothing can be said of them
     found: dict[str, Function] = {}
     for rule in rules.rules:
         name = rule.fields[schema.FUNCTION]
@@ -149,4 +162,4 @@ def resolve_functions(reader: Reader, rules: JobRules, namespace: dict[str, obje
             text = f'parameter-function "{name}" is not defined in any included python-file'
             text += f'; did you mean "{meant}"?' if meant else ""
         reader.report("unknown-function", place, text)
-    return Functions(found)
+    return Functions(found, included.files)

@@ -108,11 +108,11 @@ def _load(
     top = read_fields(reader, root, schema.FILE, schema.FILE.what, missing_at=START)
     if top is None:
         return None
-    namespace = read_includes(reader, *_section(top, schema.INCLUDES), path.resolve().parent)
+    included = read_includes(reader, *_section(top, schema.INCLUDES), path.resolve().parent)
     pipelines = read_pipelines(reader, *_section(top, schema.PIPELINES))
     names = [each.name for each in pipelines]
     rules = JobRules(reader, *_section(top, schema.JOBS))
-    functions = resolve_functions(reader, rules, namespace)
+    functions = resolve_functions(reader, rules, included)
     templates = read_templates(reader, *_section(top, schema.TEMPLATES), names)
     projects = ProjectReader(reader, names, templates).read(*_section(top, schema.PROJECTS))
     jobs = rules.jobs(projects.first_named)

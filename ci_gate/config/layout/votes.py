@@ -99,14 +99,15 @@ def _seconds(reader: Reader, fields: Fields, key: Key[Node | None]) -> float | N
 
 
 def _labels(reader: Reader, fields: Fields) -> tuple[tuple[str, frozenset[int]], ...]:
-    labels: list[tuple[str, frozenset[int]]] = []
+    """One vote must have a value that each spelling of its label allows."""
+    labels: dict[str, frozenset[int]] = {}
     for name, entry in fields.others.items():
-        values = _allowed_values(reader, name, entry)
-        if any(label != normal_label(name) for label, _ in labels):
+        label, values = normal_label(name), _allowed_values(reader, name, entry)
+        if labels.keys() - {label}:
             text = f"{name} has no effect: one vote cannot be on two labels; give each label an entry of its own"
             reader.report("no-effect", place_of(entry[0]), text)
-        labels.append((normal_label(name), values))
-    return tuple(labels)
+        labels[label] = labels.get(label, values) & values
+    return tuple(labels.items())
 
 
 def _allowed_values(reader: Reader, name: str, entry: Entry) -> frozenset[int]:
