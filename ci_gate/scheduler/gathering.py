@@ -25,7 +25,8 @@ class Gathering:
     ``addresses``: footers may name changes by their addresses as well.
 
     ``asked`` are the questions so far; ``unanswered`` those among them that wait, be they under way (``sent``) or
-    ``failed``. ``relied_on`` are records that were known, so that nobody was asked for them.
+    ``failed``. ``told_by`` are the tickets whose answers told of each change, by number. ``relied_on`` are records that
+    were known, so that nobody was asked for them.
     """
 
     connection: str
@@ -33,6 +34,7 @@ class Gathering:
     looks_behind: bool
     addresses: bool
     details: dict[str, ChangeDetails] = field(default_factory=dict)
+    told_by: dict[str, int] = field(default_factory=dict)
     found: dict[Search, tuple[str, ...]] = field(default_factory=dict)
     asked: set[Question] = field(default_factory=set)
     unanswered: dict[Question, None] = field(default_factory=dict)
@@ -48,13 +50,13 @@ class Gathering:
         self.sent.update(new)
         return new
 
-    def learn(self, details: ChangeDetails) -> None:
+    def learn(self, details: ChangeDetails, ticket: int) -> None:
         """A change has been looked at: ask for what it leads to."""
         self.asked.add(details.number)
         self.unanswered.pop(details.number, None)
         if details.number in self.details:
             return
-        self.details[details.number] = details
+        self.details[details.number], self.told_by[details.number] = details, ticket
         if details.status == "MERGED":
             return  # its relations stay as they were
         for question in self._leads(details):
@@ -66,7 +68,7 @@ class Gathering:
         if isinstance(question, Search):
             self.found[question] = ()
 
-    def learn_found(self, search: Search, found: Iterable[ChangeDetails]) -> None:
+    def learn_found(self, search: Search, found: Iterable[ChangeDetails], ticket: int) -> None:
         self.unanswered.pop(search, None)
         is_reverse = search.kind is not SearchKind.CHANGE_ID
         name = search.value.rpartition("/")[2]
@@ -74,7 +76,7 @@ class Gathering:
         self.found[search] = tuple(each.number for each in hits)
         for each in hits:
             if is_reverse or not self._known(each.number, each.current_patchset):
-                self.learn(each)
+                self.learn(each, ticket)
 
     def _ask(self, question: Question) -> None:
         if question not in self.asked:

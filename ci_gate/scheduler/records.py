@@ -26,7 +26,8 @@ ChangeId = tuple[str, str]
 class Records:
     """``users`` are the items of a subject, ``needers`` the items that need a change.
 
-    ``naming`` are the patch sets whose message has a footer with a Change-Id, or the address of a number.
+    ``naming`` are the patch sets whose message has a footer with a Change-Id, or the address of a number. ``told_by`` are
+    the tickets of the latest questions that told of each change.
     """
 
     by_key: dict[SubjectKey, Subject] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Records:
     needers: dict[ChangeKey, dict[Item, None]] = field(default_factory=dict)
     patch_sets: dict[ChangeId, dict[ChangeKey, None]] = field(default_factory=dict)
     naming: dict[str, dict[ChangeKey, None]] = field(default_factory=dict)
+    told_by: dict[ChangeId, int] = field(default_factory=dict)
     needed_at_last_sweep: int = 0
 
     def __getitem__(self, key: SubjectKey) -> Subject:
@@ -51,14 +53,28 @@ class Records:
         """Keep a record, in place of the one before; was there anything new in it?"""
         key = record.key
         former = self.by_key.get(key)
-        if former == record or _is_stale(record, former):
+        if former == record:
             return False
+        if isinstance(record, Change) and not record.is_merged and self._is_merged(key):
+            return False  # an answer from before: Gerrit takes no merge back
         self.by_key[key] = record
         if isinstance(record, Change) and isinstance(key, ChangeKey):
             self.patch_sets.setdefault((key.connection, key.number), {})[key] = None
             known = former if isinstance(former, Change) else None
             self._relink(key, known.needs if known else (), record.needs)
             self._rename(key, _named_by(known), _named_by(record))
+        return True
+
+    def _is_merged(self, key: SubjectKey) -> bool:
+        """Is that known of some patch set of the change?"""
+        patch_sets = self.of_change(key.connection, key.number) if isinstance(key, ChangeKey) else ()
+        return any(known.is_merged for each in patch_sets if (known := self.change(each)) is not None)
+
+    def is_news(self, change: ChangeId, ticket: int) -> bool:
+        """Has no later question told of the change already? Tickets are issued in order."""
+        if ticket < self.told_by.get(change, 0):
+            return False
+        self.told_by[change] = ticket
         return True
 
     def note_merged(self, change: ChangeKey) -> list[ChangeKey]:
@@ -137,6 +153,7 @@ class Records:
                 del siblings[key]
                 if not siblings:
                     del self.patch_sets[key.connection, key.number]
+                    self.told_by.pop((key.connection, key.number), None)
 
     def _reachable(self, waiting: list[SubjectKey]) -> Iterator[SubjectKey]:
         """These, what they need, and what needs them."""
@@ -153,9 +170,3 @@ class Records:
 
 def _named_by(record: Change | None) -> tuple[str, ...]:
     return depends_on(record.commit_message, host_of(record.url)) if record else ()
-
-
-def _is_stale(record: Subject, former: Subject | None) -> bool:
-    """What was merged stays merged: an answer that says otherwise comes from an index that lags."""
-    merged = isinstance(former, Change) and former.is_merged
-    return merged and isinstance(record, Change) and not record.is_merged

@@ -52,7 +52,7 @@ def take_answer(step: Step, intake: Intake, message: ChangeAnswered | ChangesFou
         _take_into_gathering(step, gathering, change, question, message)
         _go_on_gathering(step, intake, change, refresh)
     elif isinstance(message, ChangeAnswered):
-        _take_root(step, intake, change, refresh, message.details)
+        _take_root(step, intake, change, refresh, message)
     elif isinstance(message, QueryFailed):
         _root_failed(step, intake, change, refresh, message)
     return change
@@ -105,7 +105,8 @@ def look_again(step: Step, intake: Intake, connection: str, number: str) -> None
 # --- the change itself ---
 
 
-def _take_root(step: Step, intake: Intake, change: ChangeId, refresh: Refresh, details: ChangeDetails | None) -> None:
+def _take_root(step: Step, intake: Intake, change: ChangeId, refresh: Refresh, message: ChangeAnswered) -> None:
+    details = message.details
     refresh.ticket, refresh.failures = None, 0
     served = [each for each in intake.by_change[change] if not each.ready and each.order <= refresh.asked_after]
     served = [each for each in served if _good_enough(step, each, details)]
@@ -120,7 +121,7 @@ def _take_root(step: Step, intake: Intake, change: ChangeId, refresh: Refresh, d
     state = step.state
     looks_behind, addresses = _looks_behind(state, change[0]), state.options.depends_on_urls
     refresh.gathering = Gathering(change[0], state.records, looks_behind, addresses)
-    refresh.gathering.learn(details)
+    refresh.gathering.learn(details, message.ticket)
     _go_on_gathering(step, intake, change, refresh)
 
 
@@ -162,9 +163,9 @@ def _take_into_gathering(
         case ChangeAnswered(details=None):
             gathering.not_there(question)
         case ChangeAnswered(details=details) if details is not None:
-            gathering.learn(details)
+            gathering.learn(details, message.ticket)
         case ChangesFound(found=found) if not isinstance(question, str):
-            gathering.learn_found(question, found)
+            gathering.learn_found(question, found, message.ticket)
         case QueryFailed(transient=False, reason=reason):
             step.decide(change[1], None, Code.QUERY_REFUSED, reason=reason)
             gathering.not_there(question)
@@ -195,17 +196,21 @@ def _send_questions(step: Step, intake: Intake, change: ChangeId, gathering: Gat
 
 
 def _finish(step: Step, change: ChangeId, refresh: Refresh, gathering: Gathering) -> None:
-    """Replace the records, all at once; release the events."""
+    """Replace the records, all at once, by what is newer; release the events."""
     served, refresh.served = refresh.served, []
     details = gathering.details[change[1]]
     wanted = {ChangeKey(*change, each.event.patchset) for each in served if each.event.patchset}
     records = {each.key: each for each in gathering.changes(wanted)}
     current = ChangeKey(*change, details.current_patchset or "")
     cycle = cycle_from(current, lambda key: _needs(step.state, records, key))
+    known = step.state.records
+    news = {number: known.is_news((change[0], number), ticket) for number, ticket in gathering.told_by.items()}
     for record in records.values():
-        if record.key in cycle and record.key in step.state.records.users:
+        if not news[record.number]:
+            continue  # another gathering asked for it later, and was answered sooner
+        if record.key in cycle and record.key in known.users:
             continue  # what is inside goes on with the relations that it had
-        if step.state.records.remember(record):
+        if known.remember(record):
             touch(step, record.key)
     for waiting in served:
         waiting.ready, waiting.details, waiting.cycle = True, details, cycle

@@ -23,6 +23,7 @@ def encode_records(records: Records, subjects: SubjectsOut, is_known: Callable[[
         "needers": [[encode_key(key), numbers(items)] for key, items in records.needers.items()],
         "patch_sets": [[encode_key(key) for key in keys] for keys in records.patch_sets.values()],
         "naming": [[name, [encode_key(key) for key in keys]] for name, keys in records.naming.items()],
+        "told_by": [[*change, ticket] for change, ticket in records.told_by.items()],
         "needed_at_last_sweep": records.needed_at_last_sweep,
     }
 
@@ -36,5 +37,6 @@ def decode_records(data: dict[str, Any], subjects: list[Subject], items: Mapping
         first = next(iter(decoded))
         records.patch_sets[first.connection, first.number] = decoded
     records.naming = {name: {decode_change_key(key): None for key in keys} for name, keys in data["naming"]}
+    records.told_by = {(connection, number): ticket for connection, number, ticket in data["told_by"]}
     records.needed_at_last_sweep = data["needed_at_last_sweep"]
     return records
