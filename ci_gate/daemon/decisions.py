@@ -25,6 +25,8 @@ ACTIONS = frozenset(
         Code.ENTERED,
         Code.SUPERSEDED,
         Code.ABANDONED,
+        Code.DEQUEUED,
+        Code.PROMOTED,
         Code.REMOVED,
         Code.JOB_REMOVED,
         Code.NO_JOBS,

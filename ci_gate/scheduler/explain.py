@@ -70,6 +70,8 @@ class Code(StrEnum):
     SUPERSEDED = "superseded"
     OVERTAKEN = "overtaken"
     ABANDONED = "abandoned"
+    DEQUEUED = "dequeued"
+    PROMOTED = "promoted"
     MERGE_REPEATED = "merge-repeated"
     MERGED = "merged"
     UPDATED = "updated"
@@ -144,6 +146,8 @@ TEXTS = {
     Code.SUPERSEDED: "left: patch set {patchset} replaces it",
     Code.OVERTAKEN: "left: {by} came after it, and only the newest waits",
     Code.ABANDONED: "left: the change was abandoned",
+    Code.DEQUEUED: "left: an operator took it out",
+    Code.PROMOTED: "left its place: an operator promoted {changes}",
     Code.MERGE_REPEATED: "the merge is asked for again (try {tries}): {reason}",
     Code.MERGED: "merged for testing as {commit}",
     Code.UPDATED: "the merger's copy of the repository is up to date",

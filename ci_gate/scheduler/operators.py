@@ -13,6 +13,7 @@ from ci_gate.scheduler import building, entering, intake, leaving
 from ci_gate.scheduler.effects import AnswerCommand
 from ci_gate.scheduler.enqueuing import enter_by_hand, invalid
 from ci_gate.scheduler.entering import Entry
+from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.filters import TIMER, ZUUL
 from ci_gate.scheduler.state import ChangeQueue, Item, PipelineState, State
 from ci_gate.scheduler.step import Step
@@ -98,6 +99,7 @@ def _dequeue(step: Step, command: Dequeue) -> CommandAnswer:
     reported = [item for item in found if item.reporting]
     for item in found:
         if not item.reporting:
+            step.decide(item.subject_key, pipeline.name, Code.DEQUEUED)
             leaving.withdraw(step, item)
     if reported:
         return CommandAnswer(done=False, lines=(f"{wanted} has been decided already, and is being reported",))
@@ -130,6 +132,8 @@ def _promote(step: Step, command: Promote) -> CommandAnswer:
     unmoved = next((i for i, (one, other) in enumerate(zip(order, members, strict=True)) if one is not other), None)
     if unmoved is None:
         return CommandAnswer(done=True, lines=("they were in this order already",))
+    for item in members[unmoved:]:
+        step.decide(item.subject_key, pipeline.name, Code.PROMOTED, changes=changes_text(promoted))
     lost = _put_again(step, pipeline, members[unmoved:], order[unmoved:])
     lines = [f"{pipeline.name}: {', '.join(str(each.subject_key) for each in queue.items if each.live)}"]
     return CommandAnswer(done=True, lines=(*lines, *(f"{key} did not come in again" for key in lost)))

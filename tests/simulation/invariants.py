@@ -23,8 +23,23 @@ SHRINKING = (
 )
 
 
+ENDINGS = {
+    Code.REPORTED,
+    Code.SILENT,
+    Code.NO_JOBS,
+    Code.SUPERSEDED,
+    Code.ABANDONED,
+    Code.DEQUEUED,
+    Code.PROMOTED,
+    Code.REMOVED,
+}
+"""The rows of scheduler.md 6 and 11, operators and reloads: how an item may end."""
+
+
 def check_all(world: SimulatedWorld, effects: list[Effect]) -> None:
     state = world.scheduler._state
+    _what_entered_ends_once(world)
+    _nobody_leaves_for_a_need_that_was_merged(world)
     _effects_are_of_current_build_sets(world, state, effects)
     for decision in world.scheduler.last_decisions:
         if decision.code is Code.REPORTED and ("result", "SUCCESS") in decision.values and decision.pipeline == "gate":
@@ -49,14 +64,14 @@ def _effects_are_of_current_build_sets(world: SimulatedWorld, state: State, effe
         match effect:
             case Merge():
                 item = state.items_by_build_set[effect.request.ref]
-                shrunk = any(each.code in SHRINKING for each in world.scheduler.last_decisions)  # later in this step
-                assert item.active or shrunk, "a merge outside the window"
+                assert item.active or _has_shrunk(world), "a merge outside the window"
             case UpdateRepository():
                 assert effect.request.name in state.items_by_build_set
             case LaunchBuild() if effect.request.uuid in state.builds_by_uuid:
                 item, _ = state.builds_by_uuid[effect.request.uuid]
                 build_set = item.build_set
                 assert item.live
+                assert item.active or _has_shrunk(world), "a launch outside the window"
                 assert build_set.answer is not None
                 assert build_set.answer.outcome is MergeOutcome.MERGED
                 subject = state.subject(item)
@@ -66,6 +81,32 @@ def _effects_are_of_current_build_sets(world: SimulatedWorld, state: State, effe
                 for ahead in item.chain_ahead():
                     waits = ahead.live and not ahead.reporting and _holds(state, ahead)
                     assert not waits, f"a launch behind {ahead.subject_key}, which holds"
+
+
+def _has_shrunk(world: SimulatedWorld) -> bool:
+    """Later in the same step."""
+    return any(each.code in SHRINKING for each in world.scheduler.last_decisions)
+
+
+def _what_entered_ends_once(world: SimulatedWorld) -> None:
+    """No. 7, while it goes on: nothing ends that is not inside, nothing twice, and nothing enters twice."""
+    for each in world.scheduler.last_decisions:
+        item = (each.pipeline, each.subject)
+        if each.code is Code.ENTERED:
+            assert item not in world.inside, f"{item} enters twice"
+            world.inside.add(item)
+        elif each.code in ENDINGS:
+            assert item in world.inside or each.code is Code.REMOVED, f"{item} ends twice: {each.text}"
+            world.inside.discard(item)
+
+
+def _nobody_leaves_for_a_need_that_was_merged(world: SimulatedWorld) -> None:
+    """No. 4: what the gate itself has merged is in front of everything."""
+    merged = {change for _, _, change in world.submitted}
+    for each in world.scheduler.last_decisions:
+        if each.code is Code.NEED_MISSING:
+            need = str(dict(each.values)["change"])
+            assert need not in merged, f"{each.subject} leaves for {need}, which was merged"
 
 
 def _holds(state: State, item: Item) -> bool:
@@ -150,9 +191,18 @@ def _a_full_walk_would_change_nothing(world: SimulatedWorld, state: State) -> No
     """Looking only at what was touched decides what looking at everything would (scheduler.md 2)."""
     scheduler = world.scheduler
     step = Step(world.at, state, scheduler._oracle, scheduler.decisions, scheduler._outbound)
-    for pipeline in state.pipelines.values():
-        for queue in pipeline.queues:
-            for item in queue.items:
-                step.agenda.add(item)
+    items = [item for each in state.pipelines.values() for queue in each.queues for item in queue.items]
+    before = [_picture(item) for item in items]
+    for item in items:
+        step.agenda.add(item)
     advance.run_agenda(step)
     assert not step.effects, f"a full walk would have done more: {step.effects}"
+    assert before == [_picture(item) for item in items], "a full walk would have seen something new"
+
+
+def _picture(item: Item) -> tuple[object, ...]:
+    """What a look at an item may change, and others depend on."""
+    mine = item.build_set
+    results = tuple((name, build.result) for name, build in mine.builds.items())
+    seen = (item.active, item.passes, item.holds, bool(mine.failing_reasons), mine.merge_state, results)
+    return (item, item.inside, item.item_ahead, mine, *seen)

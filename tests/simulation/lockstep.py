@@ -101,9 +101,9 @@ class Lockstep(SimulatedWorld):
         """No circles: the reference has nothing to break them with."""
         super()._upload(which + 4 if which % 40 == 0 else which)
 
-    def _push(self, which: int) -> None:
-        """The reference knows changes only."""
-        self._upload(which)
+    def is_possible(self, name: str) -> bool:
+        """The reference knows changes only, and no layout but one."""
+        return name not in ("push", "tick") and super().is_possible(name)
 
     def _refer(self, message: Input) -> None:
         """Tell the reference the same."""
@@ -117,7 +117,7 @@ class Lockstep(SimulatedWorld):
                 reference.merge_answered(self.merge_of[answer.ref], outcome)
             case BuildEnded(end=end):
                 reference.build_ended(self.build_of[end.uuid], end.result, counted=end.counted)
-            case SubmitVerified(item=number, merged=merged):
+            case SubmitVerified(item=number, merged=merged) if number in self.scheduler._state.verifying:
                 key = self.scheduler._state.verifying[number].subject_key
                 reference.verified((key.number, key.patchset), merged=merged)
             case Commanded(command=Promote() as command):
@@ -268,7 +268,9 @@ def lockstep(seed: int, acts: History) -> Lockstep:
     layout = random_layouts(seed)[0]
     marked = {name: precedence for precedence, name in PIPELINES.items()}
     pipelines = tuple(
-        replace(each, precedence=marked[each.name], footer_message=each.name) for each in layout.pipelines
+        replace(each, precedence=marked[each.name], footer_message=each.name)
+        for each in layout.pipelines
+        if each.name in marked
     )
     world = Lockstep([replace(layout, pipelines=pipelines)], lambda _world, _effects: None)
     for what, which in acts:

@@ -37,9 +37,16 @@ def play(seed: int, acts: History) -> SimulatedWorld:
     world = SimulatedWorld(random_layouts(seed), check_all, restores=restores_of(seed))
     for what, which in acts:
         world.act(what, which)
+    come_to_an_end(world)
+    return world
+
+
+def come_to_an_end(world: SimulatedWorld) -> None:
+    """Nothing new happens: all that entered ends, nothing is left behind, and the whole of it can be replayed."""
     world.come_to_rest()
     state = world.scheduler._state
     assert not any(queue.items or queue.departing for each in state.pipelines.values() for queue in each.queues)
+    assert not world.inside, "what entered has never ended"
     assert not state.builds_by_uuid
     assert not state.mutexes
     assert not state.items_by_build_set
@@ -47,7 +54,6 @@ def play(seed: int, acts: History) -> SimulatedWorld:
     assert not world.scheduler._intake.length
     again = world.new_scheduler()
     assert [again.handle(message) for message in world.inputs] == world.outputs, "a replay has other effects"
-    return world
 
 
 def fails(play_it: Play, seed: int, acts: History) -> bool:

@@ -30,6 +30,16 @@ pipelines:
   - name: post
     manager: {post}
     trigger: {{gerrit: [{{event: ref-updated}}]}}
+  - name: nightly
+    manager: IndependentPipelineManager
+    trigger: {{timer: [{{time: 0 2 * * *}}]}}
+  - name: again
+    manager: IndependentPipelineManager
+    trigger:
+      zuul:
+        - {{event: parent-change-enqueued, pipeline: ^gate$}}
+        - event: project-change-merged
+    merge-failure: {{gerrit: {{Verified: -1}}}}
 jobs:
   - {{name: perf, voting: false}}
   - {{name: first, hold-following-changes: true}}
@@ -86,6 +96,10 @@ def _layout(chance: random.Random) -> Layout:
         trees = {"check": chance.sample(JOBS, chance.choice([0, 1, 2])), "gate": gate}
         if chance.random() < 0.5:
             trees["post"] = ["unit"]
+        if chance.random() < 0.3:
+            trees["nightly"] = ["unit"]
+        if chance.random() < 0.3:
+            trees["again"] = chance.choice([["noop"], ["perf"]])
         if name == "idle":
             trees["gate"] = []
         shown = ", ".join(f"{pipeline}: [{', '.join(jobs)}]" for pipeline, jobs in trees.items())

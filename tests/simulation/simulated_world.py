@@ -55,6 +55,7 @@ from ci_gate.scheduler.inputs import (
     QueryFailed,
     ReportAnswered,
     SubmitVerified,
+    TimeCame,
     TimerFired,
 )
 from ci_gate.scheduler.oracle import Answer
@@ -67,6 +68,46 @@ READY = SubmitRecord("NOT_READY", (SubmitLabel("Code-Review", "OK"), SubmitLabel
 UNREADY = SubmitRecord("NOT_READY", (SubmitLabel("Code-Review", "NEED"), SubmitLabel("Verified", "NEED")))
 RESULTS = ("SUCCESS",) * 6 + ("FAILURE", "FAILURE", "ABORTED", None)
 OUTCOMES = (MergeOutcome.MERGED,) * 7 + (MergeOutcome.CONFLICT, MergeOutcome.CONFLICT, MergeOutcome.INTERNAL)
+MOST_CHANGES = 60
+WEIGHTS = {
+    "upload": 6,
+    "new_patch_set": 2,
+    "approve": 16,
+    "withdraw_approval": 1,
+    "comment": 3,
+    "abandon_or_restore": 1,
+    "merge_by_hand": 1,
+    "mark": 1,
+    "move": 1,
+    "push": 1,
+    "tick": 1,
+    "reload": 1,
+    "promote": 1,
+    "enqueue": 1,
+    "dequeue": 1,
+    "answer_question": 30,
+    "answer_merge": 24,
+    "start_build": 4,
+    "end_build": 16,
+    "answer_report": 16,
+    "answer_verification": 12,
+    "fire_timer": 4,
+    "answer_twice": 1,
+}
+"""What can happen, and how likely it is."""
+SUBJECTS = {
+    "answer_question": "asked",
+    "answer_merge": "merges",
+    "start_build": "builds",
+    "end_build": "builds",
+    "answer_report": "reports",
+    "answer_verification": "verifications",
+    "fire_timer": "timers",
+    "answer_twice": "answers",
+}
+"""What there must be some of for it to happen; changes if it is not here."""
+NIGHTLY = "0 2 * * *"
+ANSWERS = (ChangeAnswered, ChangesFound, QueryFailed, MergeAnswered, BuildEnded, ReportAnswered, SubmitVerified)
 DELIVERIES = (DeliveryOutcome.DELIVERED,) * 8 + (DeliveryOutcome.UNREACHABLE, DeliveryOutcome.REFUSED)
 
 
@@ -97,6 +138,8 @@ class SimulatedWorld:
     timers: list[SetTimer] = field(default_factory=list)
     submitted: list[tuple[str, str, str]] = field(default_factory=list)
     submitted_before: dict[str, int] = field(default_factory=dict)
+    inside: set[tuple[str | None, str]] = field(default_factory=set)
+    answers: list[Input] = field(default_factory=list)
     inputs: list[Input] = field(default_factory=list)
     outputs: list[list[Effect]] = field(default_factory=list)
 
@@ -115,6 +158,8 @@ class SimulatedWorld:
     def handle(self, message: Input) -> None:
         if self.restores and len(self.inputs) % self.restores == 0:
             self.scheduler = self._restored()
+        if isinstance(message, ANSWERS):
+            self.answers.append(message)
         effects = self.scheduler.handle(message)
         assert all(each.text for each in self.scheduler.last_decisions)
         self.inputs.append(message)
@@ -139,38 +184,29 @@ class SimulatedWorld:
 
     def act(self, what: int, which: int) -> None:
         """Something that is possible now, chosen by two numbers."""
-        self.at += 0.01
-        possible = [(weight, act) for weight, known, act in self._acts() if known]
-        turn = what % sum(weight for weight, _ in possible)
-        for weight, act in possible:
-            if turn < weight:
-                act(which)
+        possible = [name for name in WEIGHTS if self.is_possible(name)]
+        turn = what % sum(WEIGHTS[name] for name in possible)
+        for name in possible:
+            if turn < WEIGHTS[name]:
+                self.act_by_name(name, which)
                 return
-            turn -= weight
+            turn -= WEIGHTS[name]
 
-    def _acts(self) -> list[tuple[int, object, Callable[[int], None]]]:
-        """How likely, whether it is possible, and what it is."""
-        return [
-            (6, len(self.changes) < 60, self._upload),
-            (2, self.changes, self._new_patch_set),
-            (16, self.changes, self._approve),
-            (1, self.changes, self._withdraw_approval),
-            (3, self.changes, self._comment),
-            (1, self.changes, self._abandon_or_restore),
-            (1, self.changes, self._merge_by_hand),
-            (1, True, self._push),
-            (1, len(self.layouts) > 1, self._reload),
-            (1, self.changes, self._promote),
-            (1, self.changes, self._enqueue),
-            (1, self.changes, self._dequeue),
-            (30, self.asked, self._answer_question),
-            (24, self.merges, self._answer_merge),
-            (4, self.builds, self._start_build),
-            (16, self.builds, self._end_build),
-            (16, self.reports, self._answer_report),
-            (12, self.verifications, self._answer_verification),
-            (4, self.timers, self._fire_timer),
-        ]
+    def act_by_name(self, name: str, which: int) -> None:
+        """``name`` is one of ``WEIGHTS``, and possible now; ``which`` chooses among those that it can happen to."""
+        self.at += 0.01
+        getattr(self, f"_{name}")(which)
+
+    def is_possible(self, name: str) -> bool:
+        match name:
+            case "upload":
+                return len(self.changes) < MOST_CHANGES
+            case "push" | "tick":
+                return True
+            case "reload":
+                return len(self.layouts) > 1
+            case _:
+                return bool(getattr(self, SUBJECTS.get(name, "changes")))
 
     def _pick(self, known: object, which: int) -> object:
         choices = list(known)
@@ -180,10 +216,13 @@ class SimulatedWorld:
 
     def _tell(self, type_: str, number: str, **given: object) -> None:
         details = self.changes[number]
-        known = {"account": PEOPLE[0], "created_on": int(self.at), "change_id": details.change_id}
-        event = Event(
-            type_, "gerrit", details.project, details.branch, number, details.current_patchset, **{**known, **given}
-        )
+        known = {
+            "patchset": details.current_patchset,
+            "account": PEOPLE[0],
+            "created_on": int(self.at),
+            "change_id": details.change_id,
+        }
+        event = Event(type_, "gerrit", details.project, details.branch, number, **{**known, **given})
         self.handle(EventReceived(self.at, event))
 
     def _alter(self, number: str, **changed: object) -> None:
@@ -251,10 +290,26 @@ class SimulatedWorld:
             self._alter(number, status="MERGED", is_open=False)
             self._tell("change-merged", number)
 
+    def _mark(self, which: int) -> None:
+        """Work in progress, or not any more."""
+        number = self._pick(self.changes, which)
+        self._alter(number, wip=not self.changes[number].wip)
+        self._tell("wip-state-changed", number)
+
+    def _move(self, which: int) -> None:
+        """To another branch, or only to another topic."""
+        number = self._pick(self.changes, which)
+        if which % 2 and self.changes[number].is_open:
+            self._alter(number, branch="stable" if self.changes[number].branch == "master" else "master")
+        self._tell("topic-changed", number, patchset=None)
+
     def _push(self, which: int) -> None:
         project, new = PROJECTS[which % len(PROJECTS)], "123"[which // 7 % 3]
         event = Event("ref-updated", "gerrit", project, ref="master", oldrev="0" * 40, newrev=new * 40)
         self.handle(EventReceived(self.at, event))
+
+    def _tick(self, which: int) -> None:
+        self.handle(TimeCame(self.at, NIGHTLY if which % 4 else "0 3 * * *"))
 
     def _reload(self, which: int) -> None:
         self.handle(LayoutReplaced(self.at, 1, self._pick(self.layouts, which), NoFunctions()))
@@ -363,6 +418,11 @@ class SimulatedWorld:
         self.timers.remove(first)
         self.at = max(self.at, first.at)
         self.handle(TimerFired(self.at, first.timer))
+
+    def _answer_twice(self, which: int) -> None:
+        """What was told before is told again, by then about nothing that is asked."""
+        message = self._pick(self.answers, which)
+        self.handle(replace(message, at=self.at))
 
     def come_to_rest(self) -> None:
         """Nothing new happens, and everything is answered, well."""

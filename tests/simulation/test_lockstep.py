@@ -8,17 +8,10 @@ from simulate import fails, history, simulate
 
 from ci_gate.scheduler import needs, windows
 
-ONCE_DIFFERENT = (15, 1_000_396, 5_000_040)
-
 
 @pytest.mark.parametrize("first_seed", [1, 101, 201, 301])
 def test_merges_launches_and_reports_are_those_of_the_reference(first_seed):
     assert simulate(7_500, first_seed, lockstep) == 30
-
-
-@pytest.mark.parametrize("seed", ONCE_DIFFERENT)
-def test_a_history_that_once_differed_does_no_longer(seed):
-    lockstep(seed, history(seed))
 
 
 @pytest.mark.parametrize(
