@@ -36,6 +36,8 @@ class Reference(JobRules):
     # --- inputs ---
 
     def event(self, type_: str, number: str, patchset: str, accepted_by: Callable[[Pipeline], bool]) -> None:
+        if self.records.gerrit[number].project not in self.layout.projects and not self.records.lead_to(number):
+            return  # free to be skipped (3.1)
         record = self.records.refresh(number, patchset, set())
         if record is None or self.project(record.key) not in self.layout.projects:
             return

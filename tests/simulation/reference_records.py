@@ -48,6 +48,12 @@ class Records:
         self.gerrit = gerrit
         self.by_key: dict[Key, Record] = {}
 
+    def lead_to(self, number: str) -> bool:
+        """Is something known of the change, or names a footer of what is known it?"""
+        change_id = self.gerrit[number].change_id
+        known = self.by_key.values()
+        return any(each.key[0] == number or change_id in FOOTER.findall(each.details.commit_message) for each in known)
+
     def refresh(self, number: str, patchset: str | None, seen: set[str]) -> Record | None:
         """Ask for a change, and for whatever is not known of those related to it; each is asked for once."""
         details = self.gerrit.get(number)
