@@ -26,8 +26,8 @@ ChangeId = tuple[str, str]
 class Records:
     """``users`` are the items of a subject, ``needers`` the items that need a change.
 
-    ``naming`` are the patch sets whose message has a footer with a Change-Id, or the address of a number. ``told_by`` are
-    the tickets of the latest questions that told of each change.
+    ``naming`` are the patch sets whose message has a footer with a Change-Id, or the address of a number. ``told_by``
+    are the tickets of the latest questions that told of each change.
     """
 
     by_key: dict[SubjectKey, Subject] = field(default_factory=dict)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 
 import pytest
 from gate_world import LAYOUT, GateWorld, earlier, layout_of, new_world, play
 from scripted_world import NoFunctions
 
+from ci_gate.scheduler.outbound import Outbound
 from ci_gate.scheduler.scheduler import Scheduler
 from ci_gate.scheduler.snapshots import VERSION, SnapshotError
+from ci_gate.scheduler.state import ChangeQueue, Item, PipelineState, State
+from ci_gate.scheduler.waiting import Intake
 
 
 def restart(world: GateWorld, layout=None) -> None:
@@ -102,3 +106,23 @@ def test_a_snapshot_that_makes_no_sense_is_refused(part):
     del snapshot[part]
     with pytest.raises(SnapshotError, match="makes no sense"):
         Scheduler.restore(world.layout, snapshot, options=world.options, oracle=NoFunctions())
+
+
+DERIVED = {
+    PipelineState: {"pipeline", "index", "by_line"},
+    ChangeQueue: {"by_key"},
+    Item: {"subject_key", "pipeline", "queue", "view", "jobs"},
+    State: {"layout", "options", "event_delays", "items_by_build_set", "builds_by_uuid"},
+    Intake: {"lanes"},
+    Outbound: {"by_number"},
+}
+"""What a snapshot has under other names, or can do without."""
+
+
+@pytest.mark.parametrize("kind", DERIVED)
+def test_no_field_is_forgotten(kind):
+    world = new_world(answers_reports=False)
+    earlier(world, "A")
+    text = json.dumps(world.scheduler.snapshot())
+    missing = {each.name for each in fields(kind)} - DERIVED[kind]
+    assert {name for name in missing if f'"{name}"' not in text} == set()

@@ -28,6 +28,7 @@ ENDINGS = {
     Code.SILENT,
     Code.NO_JOBS,
     Code.SUPERSEDED,
+    Code.OVERTAKEN,
     Code.ABANDONED,
     Code.DEQUEUED,
     Code.PROMOTED,

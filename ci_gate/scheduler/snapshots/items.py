@@ -26,7 +26,7 @@ PLAIN_OF_ITEM = (
     *("only_failed", "undelivered"),
 )
 PLAIN_OF_BUILD_SET = (
-    *("name", "merge_tries", "merge_requested_at", "canceled_in_place", "launches", "reported_to_gerrit", "result"),
+    *("name", "merge_tries", "canceled_in_place", "launches", "reported_to_gerrit", "result"),
 )
 
 
