@@ -18,7 +18,7 @@ from ci_gate.daemon.builds import Builds
 from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.tips import BranchTips
-from ci_gate.daemon.verification import Verifier
+from ci_gate.daemon.verification import Verified, Verifier
 from ci_gate.daemon.waits import Waits
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gerrit.commands import CommandPool
@@ -228,11 +228,11 @@ class Outbox:
 
     async def _verify(self, effect: VerifySubmit) -> None:
         try:
-            merged, reason = await self._verifier.verify(effect)
+            found = await self._verifier.verify(effect)
         except Exception as problem:
             log.exception("verification failed in an unexpected way", change=effect.number)
-            merged, reason = False, f"{type(problem).__name__}: {problem}"
-        self._inbox.put(lambda at: SubmitVerified(at, effect.item, merged, reason))
+            found = Verified(False, f"{type(problem).__name__}: {problem}")
+        self._inbox.put(lambda at: SubmitVerified(at, effect.item, found.merged, found.reason, found.as_built))
 
     # --- builds ---
 

@@ -30,6 +30,15 @@ Query = Callable[[str, str], Awaitable[ChangeDetails | None]]
 
 
 @dataclass(frozen=True, slots=True)
+class Verified:
+    """Was it merged? ``reason`` says why not, for people. ``as_built``: its branch has what was tested."""
+
+    merged: bool
+    reason: str = ""
+    as_built: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Verifier:
     """``query`` (connection, number) asks Gerrit. Times are seconds; ``interval_s`` is the longest pause."""
 
@@ -40,8 +49,8 @@ class Verifier:
     interval_s: float
     submit_s: float = SUBMIT_S
 
-    async def verify(self, effect: VerifySubmit) -> tuple[bool, str]:
-        """Merged or not; if not, the reason for people."""
+    async def verify(self, effect: VerifySubmit) -> Verified:
+        """Asks until it is known, or has taken too long."""
         loop = asyncio.get_running_loop()
         pause = min(FIRST_PAUSE_S, self.interval_s)
         submit_ends = replication_ends = None
@@ -50,19 +59,20 @@ class Verifier:
             now = loop.time()
             if answered:
                 if details is None:
-                    return False, "Gerrit does not show the change any more"
+                    return Verified(False, "Gerrit does not show the change any more")
                 if details.status == "MERGED":
                     if await self._is_in_branch(effect, details):
-                        return True, ""
+                        return Verified(True, as_built=await self._is_as_built(effect))
                     replication_ends = replication_ends or now + self.replication_s
                     if now >= replication_ends:
-                        return False, f"Gerrit merged it, but branch {effect.branch} does not have it"
+                        return Verified(False, f"Gerrit merged it, but branch {effect.branch} does not have it")
                 elif not details.is_open:
-                    return False, f"its status is {details.status}"
+                    return Verified(False, f"its status is {details.status}")
                 else:
                     submit_ends = submit_ends or now + self.submit_s
                     if now >= submit_ends:
-                        return False, f"Gerrit took the report and did not submit it; its status is {details.status}"
+                        reason = f"Gerrit took the report and did not submit it; its status is {details.status}"
+                        return Verified(False, reason)
             await asyncio.sleep(pause)
             pause = min(2 * pause, self.interval_s)
 
@@ -85,4 +95,15 @@ class Verifier:
                 return await self.merger.contains(project, effect.branch, revision)
         except Exception as problem:  # noqa: BLE001  # whatever keeps us from looking is a reason to look again
             log.warning("cannot look into the branch", project=effect.project, reason=str(problem))
+            return False
+
+    async def _is_as_built(self, effect: VerifySubmit) -> bool:
+        if effect.built is None:
+            return False
+        project = UpdateRequest(f"branch {effect.branch}", effect.connection, effect.project)
+        try:
+            async with self.waits.of(f"content of {effect.branch} of {effect.project}", "merger", FETCH_DEADLINE_S):
+                return await self.merger.has_content(project, effect.branch, effect.built)
+        except Exception as problem:  # noqa: BLE001  # what cannot be told is tested again
+            log.warning("cannot compare with the branch", project=effect.project, reason=str(problem))
             return False

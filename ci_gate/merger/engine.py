@@ -155,6 +155,13 @@ class Engine:
             return False
         return await repository.work(lambda bench: commit in merge_bases(bench.git, bench.objects, tip, commit))
 
+    async def has_content(self, request: UpdateRequest, branch: str, commit: str) -> bool:
+        """Has the branch the very files of a commit, as far as it is known here?"""
+        if not is_ref(branch):
+            return False
+        trees = await self.repository(request.project).find(f"{BRANCHES}{branch}^{{tree}}", f"{commit}^{{tree}}")
+        return None not in trees and len(set(trees)) == 1
+
     # --- one merge ---
 
     async def _make(self, request: MergeRequest, recall_ahead: RecallAhead, earlier: Record | None) -> Made:

@@ -32,6 +32,13 @@ class Merger(Protocol):
         """Does the branch, as it is upstream now, have this commit? Raises for whatever keeps from looking."""
         ...
 
+    async def has_content(self, request: UpdateRequest, branch: str, commit: str) -> bool:
+        """Is what the branch has, file by file, what a state of ours has? As the branch was when it was looked at last.
+
+        False where that cannot be told.
+        """
+        ...
+
     async def retain(self, inside: Collection[str]) -> None:
         """Keep the states of these build sets, and no others that left longer ago than ``ref_retention``."""
         ...

@@ -103,6 +103,9 @@ class LocalMerger:
     async def contains(self, request: UpdateRequest, branch: str, revision: str) -> bool:
         return await self._engine.contains(request, branch, revision)
 
+    async def has_content(self, request: UpdateRequest, branch: str, commit: str) -> bool:
+        return await self._engine.has_content(request, branch, commit)
+
     async def retain(self, inside: Collection[str]) -> None:
         await retain(self._engine, inside, self._retention_s)
 

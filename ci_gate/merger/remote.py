@@ -92,6 +92,10 @@ class RemoteMerger:
         log.warning("no merger can tell whether a branch has a change", project=request.project, branch=branch)
         return True
 
+    async def has_content(self, request: UpdateRequest, branch: str, commit: str) -> bool:
+        """Mergers elsewhere are not asked: what cannot be told is tested again."""
+        return False
+
     async def retain(self, inside: Collection[str]) -> None:
         """Tell every merger that wants to know. Raises OSError if the job server does not say which there are."""
         for function, workers in (await self._jobs.offered()).items():

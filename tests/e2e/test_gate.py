@@ -136,3 +136,20 @@ async def test_a_needed_change_that_nobody_approved_keeps_the_other_out(gate):
     gate.gerrit.comment(second.number, by="boss", message="once more", votes={"Workflow": 0})
     approve(gate, second)
     await merged(gate, second)
+
+
+async def test_a_failing_change_that_somebody_merges_counts_as_merged_and_nothing_behind_it_restarts(gate):
+    first, second = gate.upload({"a": "1\n"}), gate.upload({"b": "2\n"})
+    gate.jenkins.add_job(JOB, f'test "$ZUUL_CHANGE" != {first.number}')
+    gate.jenkins.hold(JOB)
+    approve(gate, first)
+    approve(gate, second)
+    await when(lambda: gate.builds(first.number) and gate.builds(second.number), "both builds")
+    gate.gerrit.create_account("admin", may_submit=True, votes={"Verified": (-2, 2)})
+    gate.gerrit.comment(first.number, by="admin", votes={"Verified": 2})
+    gate.gerrit.submit(first.number, by="admin")
+    gate.jenkins.release(JOB)
+    await merged(gate, second)
+    assert len(gate.builds(second.number)) == 1
+    assert any(each.startswith("Build failed.") for each in gate.ours(first.number))
+    await gate.nothing_left()
