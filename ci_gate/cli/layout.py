@@ -183,7 +183,7 @@ def _matrix(site: Site, arguments: argparse.Namespace) -> int:
     gerrit = next(iter(site.gerrits), None)
     if gerrit is None:
         raise UsageError("the configuration has no Gerrit connection")
-    json.dump(matrix(site.loaded.layout, questions, gerrit, site.options, sections), sys.stdout)
+    json.dump(matrix(site.loaded, questions, gerrit, site.options, sections), sys.stdout, default=str)
     print()
     return DONE
 

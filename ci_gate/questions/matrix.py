@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha1
 from typing import Any
 
+from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit.events import BadLineError, event_of
 from ci_gate.model.change import Change, ChangeKey, Periodic, PeriodicKey, RefKey, RefUpdate, Subject
@@ -31,11 +32,12 @@ from ci_gate.model.layout import (
 )
 from ci_gate.model.options import SchedulerSettings
 from ci_gate.questions.events import Asker, subject_of
+from ci_gate.questions.parameters import ParameterAsker, SampleItem, read_sample
 from ci_gate.scheduler.jobs import jobs_for
 
 JsonObject = Mapping[str, Any]
 
-SECTIONS = ("pipelines", "queues", "jobs", "cells", "events")
+SECTIONS = ("pipelines", "queues", "jobs", "cells", "params", "events")
 FORMAT = 1
 PLACEHOLDER = "@PROJECT@"
 
@@ -48,26 +50,36 @@ class Questions:
     filesets: tuple[tuple[str, tuple[str, ...]], ...]
     events: tuple[JsonObject, ...] = ()
     event_projects: tuple[str, ...] = ()
+    params_targets: tuple[tuple[str, str], ...] = ()
+    sample: SampleItem | None = None
 
 
 def read_questions(document: JsonObject) -> Questions:
     """Raises KeyError or TypeError for what is no cases file."""
+    filesets = tuple((name, tuple(paths)) for name, paths in document["filesets"])
     return Questions(
-        targets=tuple((each["kind"], each.get("branch") or each.get("ref") or "") for each in document["targets"]),
-        filesets=tuple((name, tuple(paths)) for name, paths in document["filesets"]),
+        targets=_targets(document["targets"]),
+        filesets=filesets,
         events=tuple(document.get("events", ())),
         event_projects=tuple(document.get("event_projects", ())),
+        params_targets=_targets(document.get("params_targets", ())),
+        sample=read_sample(document["item"], dict(filesets)) if "item" in document else None,
     )
 
 
+def _targets(found: Iterable[JsonObject]) -> tuple[tuple[str, str], ...]:
+    return tuple((each["kind"], each.get("branch") or each.get("ref") or "") for each in found)
+
+
 def matrix(
-    layout: Layout,
+    loaded: LoadedLayout,
     questions: Questions,
     gerrit: GerritSettings,
     options: SchedulerSettings,
     sections: Collection[str] = SECTIONS,
 ) -> dict[str, Any]:
     """The document. ``gerrit`` is the connection that the sample events come from."""
+    layout = loaded.layout
     document: dict[str, Any] = {
         "format": FORMAT,
         "targets": [f"{kind}:{name}" if name else kind for kind, name in questions.targets],
@@ -85,6 +97,10 @@ def matrix(
         document["jobs"] = {name: described_job(each) for name, each in layout.jobs.items()}
     if "cells" in sections:
         document["cells"] = _cells(layout, questions)
+    if "params" in sections and questions.sample is not None:
+        kinds = {each.name: _kinds(each) for each in layout.pipelines}
+        asker = ParameterAsker(layout, loaded.functions, questions.sample)
+        document["params"] = asker.answers(questions.params_targets, kinds)
     if "events" in sections:
         document["events"] = _events(layout, questions, gerrit, options)
     return document

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from posixpath import join
+from typing import NamedTuple
 
 from ci_gate.model.change import Change, RefUpdate, Subject
 from ci_gate.model.layout import Job
+from ci_gate.scheduler.chains import Chain
 from ci_gate.scheduler.state import Item, State
 
 UUID_DIGITS_IN_PATHS = 7
@@ -17,37 +19,51 @@ class ParameterError(Exception):
     """A parameter function left something that cannot be sent."""
 
 
+class Prepared(NamedTuple):
+    """What a build finds to test: the name of its build set, the changes in it, and what the merger answered."""
+
+    name: str | None
+    chain: Chain
+    url: str | None = None
+    commit: str | None = None
+
+
 def build_parameters(state: State, item: Item, job: Job, uuid: str) -> dict[str, object]:
     """What every build gets, before the operator's function has seen it."""
-    subject = state.subject(item)
-    answer = item.build_set.answer
+    build_set, answer = item.build_set, item.build_set.answer
+    prepared = Prepared(
+        build_set.name, build_set.chain, answer.url if answer else None, answer.commit if answer else None
+    )
+    return parameters_for(state.subject(item), item.pipeline.name, job, uuid, prepared)
+
+
+def parameters_for(subject: Subject, pipeline: str, job: Job, uuid: str, prepared: Prepared) -> dict[str, object]:
     base = base_log_path(subject)
     parameters: dict[str, object] = {
         "ZUUL_UUID": uuid,
         "ZUUL_PROJECT": subject.project,
-        "ZUUL_PIPELINE": item.pipeline.name,
-        "ZUUL_URL": answer.url if answer else None,
+        "ZUUL_PIPELINE": pipeline,
+        "ZUUL_URL": prepared.url,
         "ZUUL_VOTING": "1" if job.voting else "0",
         "BASE_LOG_PATH": base,
-        "LOG_PATH": join(base, item.pipeline.name, job.name, uuid[:UUID_DIGITS_IN_PATHS]),
+        "LOG_PATH": join(base, pipeline, job.name, uuid[:UUID_DIGITS_IN_PATHS]),
     }
     if isinstance(subject, Change):
-        parameters |= _change_parameters(item, subject)
+        parameters |= _change_parameters(subject, prepared)
     elif isinstance(subject, RefUpdate):
         parameters |= _ref_parameters(subject)
     return parameters
 
 
-def _change_parameters(item: Item, change: Change) -> dict[str, object]:
-    answer = item.build_set.answer
+def _change_parameters(change: Change, prepared: Prepared) -> dict[str, object]:
     return {
         "ZUUL_BRANCH": change.branch,
         "ZUUL_CHANGE": change.number,
         "ZUUL_PATCHSET": change.patchset,
-        "ZUUL_CHANGES": item.build_set.chain.names,
-        "ZUUL_CHANGE_IDS": item.build_set.chain.ids,
-        "ZUUL_REF": f"refs/zuul/{change.branch}/{item.build_set.name}",
-        "ZUUL_COMMIT": answer.commit if answer else None,
+        "ZUUL_CHANGES": prepared.chain.names,
+        "ZUUL_CHANGE_IDS": prepared.chain.ids,
+        "ZUUL_REF": f"refs/zuul/{change.branch}/{prepared.name}",
+        "ZUUL_COMMIT": prepared.commit,
     }
 
 

@@ -181,31 +181,105 @@ def answers(document):
         yield from ((f"event {event} {project}", answer) for project, answer in projects.items())
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="the real layout lies beside the project, not in it")
-def test_every_answer_for_a_real_layout_is_that_of_zuul_2_6(tmp_path, capsys):
+@pytest.fixture
+def real_matrix(tmp_path, capsys):
+    """Of the real layout, under the rules of stock Zuul 2.6. Its functions are not here: none does anything."""
     text = (SHARED / "data" / "openstack-layout.yaml").read_text(encoding="utf-8")
     (tmp_path / "layout.yaml").write_text(text, encoding="utf-8")
     names = sorted(set(re.findall(r"parameter-function: (\S+)", text)))
     (tmp_path / "openstack_functions.py").write_text("".join(f"def {name}(i, j, p): pass\n" for name in names))
     conf = (SHARED / "layout-matrix" / "openstack.conf").read_text()
     (tmp_path / "ci.conf").write_text(conf + "noop_joins_queues = true\nreject_requires_votes = true\n")
-    cases = SHARED / "layout-matrix" / "cases-openstack.json"
-    arguments = [
-        "--config",
-        str(tmp_path / "ci.conf"),
-        "--layout",
-        str(tmp_path / "layout.yaml"),
-        "--cases",
-        str(cases),
-    ]
-    assert main(["layout", "matrix", *arguments]) == 0
-    ours = dict(answers(json.loads(capsys.readouterr().out)))
-    theirs = dict(
-        answers(json.loads(gzip.decompress((SHARED / "layout-matrix" / "expected-openstack.json.gz").read_bytes())))
-    )
+    files = {"config": tmp_path / "ci.conf", "layout": tmp_path / "layout.yaml"}
+    files["cases"] = SHARED / "layout-matrix" / "cases-openstack.json"
+
+    def make(sections: str):
+        options = [text for name, path in files.items() for text in (f"--{name}", str(path))]
+        assert main(["layout", "matrix", *options, "--sections", sections]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    return make
+
+
+def expected_matrix():
+    return json.loads(gzip.decompress((SHARED / "layout-matrix" / "expected-openstack.json.gz").read_bytes()))
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the real layout lies beside the project, not in it")
+def test_every_answer_for_a_real_layout_is_that_of_zuul_2_6(real_matrix):
+    ours = dict(answers(real_matrix("pipelines,queues,jobs,cells,events")))
+    theirs = dict(answers(expected_matrix()))
     assert len(theirs) > 80_000
     different = {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)}
     assert different == set(DIFFERENT_ON_PURPOSE)
+
+
+def own_parameters(row):
+    """By job: what Zuul itself sets. The site's functions, which are not here, changed the others."""
+    return {
+        job: {name: value for name, value in (row["common"] | found["params"]).items() if name.startswith("ZUUL_")}
+        for job, found in row["jobs"].items()
+    }
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the real layout lies beside the project, not in it")
+def test_every_build_of_a_real_layout_gets_the_parameters_of_zuul_2_6(real_matrix):
+    ours, theirs = real_matrix("params")["params"], expected_matrix()["params"]
+    assert {(project, pipeline): list(rows) for project, found in ours.items() for pipeline, rows in found.items()} == {
+        (project, pipeline): list(rows) for project, found in theirs.items() for pipeline, rows in found.items()
+    }
+    shown_whole = [
+        (own_parameters(ours[project][pipeline][target]), own_parameters(row))
+        for project, found in theirs.items()
+        for pipeline, rows in found.items()
+        for target, row in rows.items()
+        if "jobs" in row
+    ]
+    assert len(shown_whole) == 104
+    assert [one for one, _ in shown_whole] == [other for _, other in shown_whole]
+
+
+def test_the_parameters_of_every_build_are_those_that_functions_left(ask):
+    (ask.folder / "functions.py").write_text(
+        "def mark(item, job, params):\n"
+        "    params.update(MARK=7, ZUUL_NODE='big', KIND='change' if hasattr(item.change, 'refspec') else 'other')\n"
+        "    del params['LOG_PATH']\n"
+        "def fail(item, params):\n"
+        "    raise KeyError(item.change.branch)\n"
+    )
+    layout = LAYOUT.replace("queue-name: product}", "queue-name: product, parameter-function: mark}")
+    layout = layout.replace("voting: false}", "voting: false, parameter-function: fail}")
+    (ask.folder / "layout.yaml").write_text("includes: [python-file: functions.py]\n" + layout)
+    item = {"number": "12345", "patchset": "2", "refspec": "refs/changes/45/12345/2", "url": "https://r/12345"}
+    item |= {"oldrev": "1" * 40, "newrev": "2" * 40, "commit": "c" * 40, "zuul_ref": "Z0", "zuul_url": "http://z/p"}
+    cases = {"targets": [], "filesets": [["none", []]], "item": item | {"files": "none"}}
+    cases["params_targets"] = [{"kind": "change", "branch": "master"}, {"kind": "ref", "ref": "refs/heads/x"}]
+    found = json.loads(ask("matrix", "--cases", written(ask.folder, cases), "--sections", "params"))["params"]
+    assert found["demo/app"]["check"]["change:master"]["jobs"] == {
+        "unit": {"params": {}, "function": "build:unit:big"},
+        "style": {"error": "KeyError: 'master'"},
+    }
+    common = found["demo/app"]["check"]["change:master"]["common"]
+    assert (common["MARK"], common["KIND"], common["ZUUL_CHANGES"]) == (
+        7,
+        "change",
+        "demo/app:master:refs/changes/45/12345/2",
+    )
+    assert "LOG_PATH" not in common
+    assert found["demo/app"]["post"]["ref:refs/heads/x"]["common"] == {
+        "ZUUL_UUID": "68851c4e884b540f0d5a7b44895509f8",
+        "ZUUL_PROJECT": "demo/app",
+        "ZUUL_PIPELINE": "post",
+        "ZUUL_URL": "http://z/p",
+        "ZUUL_VOTING": "1",
+        "BASE_LOG_PATH": "22/" + "2" * 40,
+        "LOG_PATH": "22/" + "2" * 40 + "/post/publish/68851c4",
+        "ZUUL_REF": "refs/heads/x",
+        "ZUUL_REFNAME": "refs/heads/x",
+        "ZUUL_OLDREV": "1" * 40,
+        "ZUUL_NEWREV": "2" * 40,
+        "ZUUL_COMMIT": "2" * 40,
+    }
 
 
 def test_editors_get_a_schema_without_any_file(capsys):

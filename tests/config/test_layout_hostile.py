@@ -114,7 +114,7 @@ def test_a_real_layout_loads_without_a_word(tmp_path):
     loaded = load_layout(tmp_path / "layout.yaml", connections=connections)
     assert [each for each in loaded.problems if each.level is not Level.NOTE] == []
     layout = loaded.layout
-    assert (len(layout.pipelines), len(layout.projects)) == (14, 1638)
+    assert (len(layout.pipelines), len(layout.projects), len(layout.jobs)) == (14, 1638, 10_122)
     assert len(layout.queues["gate"]) == 1427
     assert max(len(each.projects) for each in layout.queues["gate"]) == 87
     joined = load_layout(tmp_path / "layout.yaml", connections=connections, noop_joins_queues=True).layout
