@@ -13,7 +13,7 @@ from ci_gate.cli.loading import Site, add_file_arguments, load_site
 from ci_gate.config.layout.json_schema import json_schema
 from ci_gate.gerrit.events import BadLineError, event_of
 from ci_gate.model.change import Change, ChangeKey, Periodic, PeriodicKey, RefKey, RefUpdate, Subject
-from ci_gate.model.layout import Job
+from ci_gate.model.layout import Job, Layout, Project
 from ci_gate.questions.events import Asker, subject_of
 from ci_gate.questions.matrix import SECTIONS, matrix, read_questions
 from ci_gate.questions.printing import only_project, print_layout
@@ -29,8 +29,8 @@ class UsageError(Exception):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     questions = parser.add_subparsers(dest="question", metavar="QUESTION", required=True)
-    jobs = questions.add_parser("jobs", help="which jobs run for a project")
-    jobs.add_argument("project", metavar="PROJECT")
+    jobs = questions.add_parser("jobs", help="which jobs run for a project, or for each")
+    jobs.add_argument("project", metavar="PROJECT", nargs="?", help="default: all projects")
     jobs.add_argument("--pipeline", metavar="NAME", help="of this pipeline only")
     jobs.add_argument(
         "--branch", metavar="NAME", default="master", help="for a change of this branch (default: master)"
@@ -81,32 +81,46 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _jobs(site: Site, arguments: argparse.Namespace) -> int:
     layout = site.loaded.layout
-    project = layout.projects.get(arguments.project)
-    if project is None:
+    if arguments.project is not None and arguments.project not in layout.projects:
         raise UsageError(f"project {arguments.project} is not in the layout")
     if arguments.pipeline is not None and layout.pipeline(arguments.pipeline) is None:
         raise UsageError(f"pipeline {arguments.pipeline} is not in the layout")
-    subject = _subject(arguments)
-    found = {
+    names = layout.projects if arguments.project is None else (arguments.project,)
+    found = {name: _jobs_of(layout, layout.projects[name], arguments) for name in names}
+    if arguments.format == "json":
+        shown = {
+            name: {pipeline: [job.name for job in jobs] for pipeline, jobs in by_pipeline.items()}
+            for name, by_pipeline in found.items()
+        }
+        _print_json(shown if arguments.project is None else shown[arguments.project])
+        return DONE
+    rows = [
+        (name, pipeline, _described(job))
+        for name, by_pipeline in found.items()
+        for pipeline, jobs in by_pipeline.items()
+        for job in jobs
+    ]
+    _print_table(rows if arguments.project is None else [each[1:] for each in rows], "no job runs")
+    return DONE
+
+
+def _jobs_of(layout: Layout, project: Project, arguments: argparse.Namespace) -> dict[str, list[Job]]:
+    subject = _subject(project.name, arguments)
+    return {
         pipeline: jobs_for(layout, tree, subject)
         for pipeline, tree in project.trees.items()
         if arguments.pipeline in (None, pipeline)
     }
-    if arguments.format == "json":
-        _print_json({name: [each.name for each in jobs] for name, jobs in found.items()})
-    else:
-        _print_table([(name, _described(job)) for name, jobs in found.items() for job in jobs], "no job runs")
-    return DONE
 
 
-def _subject(arguments: argparse.Namespace) -> Subject:
+def _subject(project: str, arguments: argparse.Namespace) -> Subject:
     if arguments.timer:
-        return Periodic(PeriodicKey("gerrit", arguments.project))
+        return Periodic(PeriodicKey("gerrit", project))
     if arguments.ref is not None:
-        return RefUpdate(RefKey("gerrit", arguments.project, arguments.ref, "2" * 40), "1" * 40)
+        return RefUpdate(RefKey("gerrit", project, arguments.ref, "2" * 40), "1" * 40)
     files = (COMMIT_MESSAGE, *arguments.files) if arguments.files else ()
     key = ChangeKey("gerrit", "1", "1")
-    return Change(key, arguments.project, arguments.branch, "refs/changes/01/1/1", files=files)
+    return Change(key, project, arguments.branch, "refs/changes/01/1/1", files=files)
 
 
 def _described(job: Job) -> str:

@@ -68,8 +68,8 @@ def item_object(item: ItemView, params: Mapping[str, object]) -> Named:
         change=change,
         pipeline=Named(name=item.pipeline, precedence=item.precedence.value),
         queue=Named(name=item.queue),
-        item_ahead=item.item_ahead,
-        items_behind=list(item.items_behind),
+        item_ahead=_neighbour(item.item_ahead) if item.item_ahead is not None else None,
+        items_behind=[_neighbour(each) for each in item.items_behind],
         enqueue_time=item.enqueued_at,
         live=item.live,
         active=item.active,
@@ -127,9 +127,21 @@ def _change_object(change: Change, project: Named) -> Named:
         open=change.is_open,
         is_current_patchset=change.is_current,
         is_merged=change.is_merged,
-        can_merge=any(record.status == "OK" for record in change.submit_records),
+        can_merge=change.is_submittable or any(record.status == "OK" for record in change.submit_records),
         approvals=[_approval(vote) for vote in change.votes],
+        needs_changes=[_related(str(each)) for each in change.needs],
+        needed_by_changes=[_related(str(each)) for each in change.needed_by],
     )
+
+
+def _related(name: str) -> Named:
+    """``12,3``, or the new revision of a ref: what is known of it without asking further."""
+    number, separator, patchset = name.partition(",")
+    return Named(text=name, number=number, patchset=patchset) if separator else Named(text=name, newrev=name)
+
+
+def _neighbour(name: str) -> Named:
+    return Named(text=name, change=_related(name))
 
 
 def _approval(vote: Vote) -> dict[str, object]:

@@ -81,6 +81,11 @@ def test_branch_files_pipeline_and_kind_are_asked_for(ask):
     assert ask("jobs", "demo/lib", "--pipeline", "check") == "no job runs\n"
 
 
+def test_all_projects_are_listed_in_one_call(ask):
+    assert ask("jobs", "--pipeline", "gate") == "demo/app  gate  unit\ndemo/lib  gate  unit\n"
+    assert json.loads(ask("jobs", "--format", "json", "--ref", "refs/heads/x"))["demo/lib"] == {"gate": ["unit"]}
+
+
 def test_what_is_not_in_the_layout_is_a_matter_of_usage(ask):
     assert "project demo/none is not in the layout" in ask("jobs", "demo/none", status=2)
     assert "pipeline none is not in the layout" in ask("jobs", "demo/app", "--pipeline", "none", status=2)

@@ -112,7 +112,8 @@ EVERYTHING = {
     "timer": TIMER,
 }
 ATTRIBUTES = {
-    "change": "project branch number patchset refspec url files owner status open is_current_patchset approvals",
+    "change": "project branch number patchset refspec url files owner status open is_current_patchset is_merged "
+    "can_merge approvals needs_changes needed_by_changes",
     "ref": "project ref oldrev newrev url",
     "timer": "project",
 }
@@ -130,6 +131,57 @@ def test_hasattr_tells_the_kinds_of_subjects_apart(kind):
         params["absent"] = [name for name in ABSENT[kind].split() if hasattr(item.change, name)]
 
     assert call(function, EVERYTHING[kind]).parameters == {"there": [], "absent": []}
+
+
+def test_items_and_jobs_have_all_that_was_promised():
+    """layout.md 6.10."""
+    of_item = "change pipeline queue item_ahead items_behind enqueue_time live active current_build_set"
+    of_job = (
+        "name tags voting mutex queue_name failure_message success_message failure_pattern success_pattern "
+        "hold_following_changes attempts"
+    )
+
+    def function(item, job, params):
+        params["missing"] = [name for name in of_item.split() if not hasattr(item, name)]
+        params["missing"] += [name for name in of_job.split() if not hasattr(job, name)]
+        params["pipeline"] = (item.pipeline.name, item.pipeline.precedence, item.queue.name)
+        params["set"] = (item.current_build_set.ref, item.current_build_set.commit, item.current_build_set.zuul_url)
+        params["job"] = (job.name, job.tags, job.voting, job.mutex, job.attempts)
+
+    assert call(function, ZUUL_URL="http://z/p").parameters == {
+        "ZUUL_URL": "http://z/p",
+        "missing": [],
+        "pipeline": ("check", "low", "demo/app"),
+        "set": ("Z1", "c" * 40, "http://z/p"),
+        "job": ("unit", {"slow"}, True, "lab", 3),
+    }
+
+
+def test_what_is_around_a_change_can_be_asked_for():
+    change = replace(CHANGE, needs=(ChangeKey("gerrit", "109", "1"),), needed_by=(ChangeKey("gerrit", "111", "3"),))
+    around = replace(item(change), item_ahead="109,1", items_behind=("111,3", "f" * 40))
+
+    def function(item, params):
+        params["needs"] = [(each.number, each.patchset, str(each)) for each in item.change.needs_changes]
+        params["needed"] = [each.number for each in item.change.needed_by_changes]
+        params["ahead"] = (item.item_ahead.change.number, str(item.item_ahead))
+        params["behind"] = [getattr(each.change, "number", None) for each in item.items_behind]
+        params["newrev"] = item.items_behind[1].change.newrev
+
+    assert call_function(Functions({"f": function}), "f", around, Job("unit"), {}).parameters == {
+        "needs": [("109", "1", "109,1")],
+        "needed": ["111"],
+        "ahead": ("109", "109,1"),
+        "behind": ["111", None],
+        "newrev": "f" * 40,
+    }
+
+
+def test_nobody_is_ahead_of_the_first():
+    def function(item, params):
+        params["X"] = (item.item_ahead, item.items_behind, item.change.needs_changes)
+
+    assert call(function).parameters == {"X": (None, [], [])}
 
 
 def test_a_change_has_the_types_that_were_promised():
@@ -158,6 +210,7 @@ def test_a_change_says_whether_gerrit_would_submit_it(status, can):
 
     change = replace(CHANGE, submit_records=(SubmitRecord(status, ()),))
     assert call(function, change).parameters["can"] is can
+    assert call(function, replace(change, is_submittable=True)).parameters["can"] is True
 
 
 def test_item_and_job_have_theirs():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import partial
 
 from ci_gate.model.expression import Expression, Search
@@ -22,6 +23,9 @@ _GROUPED = rf"(?:{_ONE}|[\^$|]|\((?:\?:)?{_FLAT}\)\??)*"
 PLAIN = re.compile(rf"(?:{_ONE}|[\^$|]|\((?:\?:)?{_GROUPED}\)\??)*")
 """Expressions of the usual parts in a usual order. They compile, mean today what they meant, and have no repeat within
 a repeat: nothing needs to be done about them before they are used, and most never are while a layout is checked."""
+
+ANCHOR_INSIDE = re.compile(r"[^|(\[]\^|\$[^|)]|\\[AZ]|\(\?!\)")
+REPEATED_GROUP = re.compile(r"\)[*+{]")
 
 
 class BadExpressionError(Exception):
@@ -51,6 +55,27 @@ def _expression(source: str, translated: str, *, for_strangers: bool) -> Express
 
 def is_plain(source: str) -> bool:
     return PLAIN.fullmatch(source) is not None
+
+
+def doubts_about(expression: Expression, *, for_strangers: bool) -> Iterator[tuple[str, str]]:
+    """What cannot be meant, as code and text. Most expressions are seen at once to be above doubt."""
+    source = expression.python_source
+    if ANCHOR_INSIDE.search(source):
+        from ci_gate.config.layout.impossible import can_never_match  # noqa: PLC0415  # few layouts need it
+
+        if can_never_match(source):
+            yield "never-matches", "nothing can match this: it asks for text before the beginning or after the end"
+    if REPEATED_GROUP.search(source) and not (for_strangers and _is_linear(source)):
+        from ci_gate.config.layout.backtracking import may_take_for_ever  # noqa: PLC0415  # as above
+
+        if may_take_for_ever(source):
+            yield "slow-regex", "this may take for ever: a repeat within a repeat can match one text in countless ways"
+
+
+def _is_linear(translated: str) -> bool:
+    from ci_gate.config.layout.linear import linear_search  # noqa: PLC0415  # as above
+
+    return linear_search(translated) is not None
 
 
 def _safe_search(translated: str) -> Search | None:

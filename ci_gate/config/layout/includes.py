@@ -67,20 +67,18 @@ def read_includes(reader: Reader, node: Node | None, key: Node | None, folder: P
             else:
                 complete = False
             continue
-        path = _path(folder, fields[schema.PYTHON_FILE])
-        why = _run(path, namespace)
-        files.append(path)
+        name = fields[schema.PYTHON_FILE]
+        try:
+            path = folder / Path(name).expanduser()  # an absolute path stays as it is
+        except RuntimeError as problem:  # no such user has a home
+            why: str | None = f"{problem} ({folder / name})"
+        else:
+            why = _run(path, namespace)
+            files.append(path)
         if why is not None:
             complete = False
             reader.report("include-failed", fields.value_place(schema.PYTHON_FILE), f"cannot load python-file: {why}")
     return Included(namespace, tuple(files), complete)
-
-
-def _path(folder: Path, name: str) -> Path:
-    """An absolute path stays as it is, and so does a home that nobody has."""
-    with contextlib.suppress(RuntimeError):
-        return folder / Path(name).expanduser()
-    return folder / name
 
 
 def _run(path: Path, namespace: dict[str, object]) -> str | None:

@@ -17,15 +17,10 @@ from typing import Any
 
 import re2
 
+from ci_gate.config.layout.charsets import Characters, Ranges
+
 MOST_REPEATS = 1000  # RE2's own limit
 MOST_MEMORY = 64 * 1024 * 1024
-HIGHEST = 0x10FFFF
-DIGITS = ((0x30, 0x39),)
-SPACES = ((0x09, 0x0D), (0x20, 0x20))
-WORDS = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
-
-Ranges = tuple[tuple[int, int], ...]
-
 
 class _UntranslatableError(Exception):
     """RE2 has no means for this."""
@@ -97,8 +92,7 @@ class _Translator:
     def __init__(self, flags: int) -> None:
         if flags & re.UNICODE and not flags & re.ASCII:
             raise _UntranslatableError
-        self._ignore_case = bool(flags & re.IGNORECASE)
-        self._dot_all = bool(flags & re.DOTALL)
+        self._characters = Characters(flags)
         self._multiline = bool(flags & re.MULTILINE)
 
     def begins_text(self, node: tuple[Any, Any]) -> bool:
@@ -114,15 +108,10 @@ class _Translator:
         return "".join(self._node(*node, last=last and node is listed[-1]) for node in listed)
 
     def _node(self, kind: Any, value: Any, *, last: bool) -> str:
+        characters = self._characters.of(kind, value)
+        if characters is not None:
+            return _class(characters)
         match kind:
-            case sre.LITERAL:
-                return _class(self._cases(((value, value),)))
-            case sre.NOT_LITERAL:
-                return _class(_complement(self._cases(((value, value),))))
-            case sre.ANY:
-                return _class(((0, HIGHEST),) if self._dot_all else _complement(((0x0A, 0x0A),)))
-            case sre.IN:
-                return _class(self._members(value))
             case sre.BRANCH:
                 return "(?:" + "|".join(self.sequence(each, last=last) for each in value[1]) + ")"
             case sre.SUBPATTERN:
@@ -159,61 +148,6 @@ class _Translator:
                 return r"\b"
             case _:
                 raise _UntranslatableError
-
-    def _members(self, members: Iterable[tuple[Any, Any]]) -> Ranges:
-        ranges: list[tuple[int, int]] = []
-        negated = False
-        for kind, value in members:
-            match kind:
-                case sre.NEGATE:
-                    negated = True
-                case sre.LITERAL:
-                    ranges += self._cases(((value, value),))
-                case sre.RANGE:
-                    ranges += self._cases((value,))
-                case sre.CATEGORY:
-                    ranges += _category(value)
-                case _:
-                    raise _UntranslatableError
-        return _complement(tuple(ranges)) if negated else tuple(ranges)
-
-    def _cases(self, ranges: Ranges) -> Ranges:
-        """With the other case of each ASCII letter, if case does not count."""
-        if not self._ignore_case:
-            return ranges
-        letters = {code for low, high in ranges for code in range(max(low, 0x41), min(high, 0x7A) + 1)}
-        others = {ord(chr(code).swapcase()) for code in letters if chr(code).isalpha()}
-        return (*ranges, *((code, code) for code in sorted(others)))
-
-
-def _category(value: Any) -> Ranges:
-    match value:
-        case sre.CATEGORY_DIGIT:
-            return DIGITS
-        case sre.CATEGORY_NOT_DIGIT:
-            return _complement(DIGITS)
-        case sre.CATEGORY_SPACE:
-            return SPACES
-        case sre.CATEGORY_NOT_SPACE:
-            return _complement(SPACES)
-        case sre.CATEGORY_WORD:
-            return WORDS
-        case sre.CATEGORY_NOT_WORD:
-            return _complement(WORDS)
-        case _:
-            raise _UntranslatableError
-
-
-def _complement(ranges: Ranges) -> Ranges:
-    found = []
-    start = 0
-    for low, high in sorted(ranges):
-        if low > start:
-            found.append((start, low - 1))
-        start = max(start, high + 1)
-    if start <= HIGHEST:
-        found.append((start, HIGHEST))
-    return tuple(found)
 
 
 def _class(ranges: Ranges) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from ci_gate.config.document import Document, Place, place_of, scalar_value
-from ci_gate.config.layout.expressions import BadExpressionError, compile_expression
+from ci_gate.config.layout.expressions import BadExpressionError, compile_expression, doubts_about
 from ci_gate.config.nearest import nearest
 from ci_gate.config.problems import Level, Problem
 from ci_gate.model.expression import Expression
@@ -22,6 +22,8 @@ WARNINGS = frozenset(
         "repeated-job",
         "no-effect",
         "always-true",
+        "never-matches",
+        "slow-regex",
     }
 )
 NOTES = frozenset({"unused", "pattern-after-job", "conditional-parent"})
@@ -39,7 +41,7 @@ class Reader:
         self.connections = connections
         self._file = file
         self._problems: dict[tuple[Place, str, str], Problem] = {}
-        self._expressions: dict[tuple[str, bool], Expression | str] = {}
+        self._expressions: dict[tuple[str, bool], tuple[Expression, list[tuple[str, str]]] | str] = {}
 
     def report(
         self, code: str, place: Place, text: str, *, about: str | None = None, level: Level | None = None
@@ -61,7 +63,7 @@ class Reader:
     @property
     def expressions(self) -> Iterator[Expression]:
         """All that compile, each once."""
-        return (each for each in self._expressions.values() if isinstance(each, Expression))
+        return (each[0] for each in self._expressions.values() if not isinstance(each, str))
 
     # --- connections ---
 
@@ -101,15 +103,14 @@ class Reader:
     def compiled(self, name: str, source: str, node: Node, *, for_strangers: bool = False) -> Expression | None:
         known = self._expressions.get((source, for_strangers))
         if known is None:
-            try:
-                known = compile_expression(source, for_strangers=for_strangers)
-            except BadExpressionError as problem:
-                known = str(problem)
-            self._expressions[source, for_strangers] = known
-        if isinstance(known, Expression):
-            return known
-        self.report("bad-regex", place_of(node), f"{name}: not a valid regular expression: {known}")
-        return None
+            known = self._expressions[source, for_strangers] = _compiled(source, for_strangers=for_strangers)
+        if isinstance(known, str):
+            self.report("bad-regex", place_of(node), f"{name}: not a valid regular expression: {known}")
+            return None
+        expression, doubts = known
+        for code, text in doubts:
+            self.report(code, place_of(node), f"{name}: {text}")
+        return expression
 
     def members(self, name: str, node: Node, wanted: str, key: Node | None = None) -> list[Node]:
         """The members of a list; anything else is a problem and has none."""
@@ -117,6 +118,15 @@ class Reader:
             return list(node.value)
         self.mistyped(name, wanted, node, key)
         return []
+
+
+def _compiled(source: str, *, for_strangers: bool) -> tuple[Expression, list[tuple[str, str]]] | str:
+    """With what is to be said of it; the reason if it does not compile."""
+    try:
+        expression = compile_expression(source, for_strangers=for_strangers)
+    except BadExpressionError as problem:
+        return str(problem)
+    return expression, list(doubts_about(expression, for_strangers=for_strangers))
 
 
 def spot(node: Node, key: Node | None) -> Place:

@@ -17,6 +17,9 @@ from ci_gate.config.nearest import nearest
 from ci_gate.model.expression import Expression
 from ci_gate.model.layout import EventFilter, VoteRequirement
 
+COMMENTS_BEGIN = ("patch set ", "uploaded patch set ", "abandoned", "restored", "change has been ", "created a revert ")
+"""All that Gerrit begins a comment with."""
+
 FilterReader = Callable[[Reader, Fields, str], EventFilter]
 
 
@@ -76,6 +79,7 @@ def _gerrit_filter(reader: Reader, fields: Fields, trigger: str) -> EventFilter:
         place = fields.key_place(schema.BRANCH)
         text = "branch has no effect: ref-updated has no branch, so this filter never matches; use ref"
         reader.report("no-effect", place, text)
+    _check_comments(reader, fields)
     return EventFilter(
         trigger=trigger,
         types=types,
@@ -90,6 +94,30 @@ def _gerrit_filter(reader: Reader, fields: Fields, trigger: str) -> EventFilter:
         reject_approval=_votes(reader, fields, schema.REJECT_APPROVAL),
         scope=fields[schema.SCOPE] or None,
     )
+
+
+def _check_comments(reader: Reader, fields: Fields) -> None:
+    """``^recheck`` is what everybody writes first, and it finds nothing."""
+    for key in (schema.COMMENT, schema.OLD_COMMENT):
+        node = fields.value(key)
+        members = node.value if isinstance(node, SequenceNode) else [node or fields.node]
+        for expression, member in zip(fields[key], members, strict=False):
+            start = _beginning(expression)
+            if start and not any(_may_begin_with(each, start.lower()) for each in COMMENTS_BEGIN):
+                text = f"{key.name}: this finds nothing, since comments begin with `Patch Set N:`; write (?m)^{start}"
+                reader.report("never-matches", place_of(member), text)
+
+
+def _beginning(expression: Expression) -> str:
+    if not expression.source.startswith(("^", "(", "\\A")):
+        return ""
+    from ci_gate.config.layout.impossible import beginning  # noqa: PLC0415  # takes its time, and few need it
+
+    return beginning(expression.python_source)
+
+
+def _may_begin_with(text: str, start: str) -> bool:
+    return text.startswith(start) or start.startswith(text)
 
 
 def _timer_filter(reader: Reader, fields: Fields, trigger: str) -> EventFilter:
