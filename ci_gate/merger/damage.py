@@ -14,6 +14,7 @@ _SIGNS = (
     "bad config",
     "bad object",
     "bad tree",
+    "can only be used inside a git repository",
     "cannot read",
     "corrupt",
     "did not send all necessary objects",
@@ -30,6 +31,8 @@ _SIGNS = (
     "unable to parse",
     "unable to read",
     "unable to resolve reference",
+    "unexpected line",
+    "unterminated line",
 )
 
 

@@ -30,6 +30,7 @@ from ci_gate.merger.upstream import FETCH_DEADLINE_S, SETTINGS, Fetched, FetchEr
 
 USUAL_BRANCHES = ("refs/heads/main", "refs/heads/master")
 CHANGES_REMEMBERED = 10_000
+INSPECT_AFTER_S = 600.0
 
 T = TypeVar("T")
 
@@ -65,6 +66,7 @@ class Repository:
         self._threads = threads
         self._lock = asyncio.Lock()
         self._used_before = self._checked = False
+        self._inspected_at = -INSPECT_AFTER_S
         self._url: str | None = None
         self._branches: Mapping[str, str] | None = None
         self._fetched: OrderedDict[str, str] = OrderedDict()
@@ -206,7 +208,7 @@ class Repository:
             if f"{key.lower()}={value}" not in configured:
                 log.info("changing a setting of the repository", project=self.project, key=key, value=value)
                 self.git.call("config", key, value)
-        head = self.git.call("symbolic-ref", "--quiet", "HEAD", accept=(0, 1))
+        head = self.git.call("symbolic-ref", "--quiet", "HEAD", accept=range(129))  # detached, or of a broken branch
         if not head.text.startswith(BRANCHES):
             self._point_head()
         self._used_before = self._checked = True
@@ -222,14 +224,21 @@ class Repository:
             return await action()
         except (GitError, FetchError) as problem:
             evidence = problem if isinstance(problem, GitError) else problem.__cause__
-            if isinstance(evidence, GitError) and looks_damaged(evidence):
+            if isinstance(evidence, GitError) and self._is_suspect(evidence, is_local=problem is evidence):
                 await self._mend(evidence)
             raise
 
+    def _is_suspect(self, evidence: GitError, *, is_local: bool) -> bool:
+        """What goes wrong without anybody from outside is worth a look, though not again and again."""
+        if looks_damaged(evidence):
+            return True
+        is_time = time.monotonic() - self._inspected_at > INSPECT_AFTER_S
+        return is_local and is_time and not isinstance(evidence, GitDeadlineError)
+
     async def _mend(self, evidence: GitError) -> None:
         """Raises DamagedError if there was something to be mended."""
-        await self._upstream.forget()
         async with self._lock:
+            self._inspected_at = time.monotonic()
             there = await asyncio.to_thread(self.path.is_dir)
             if there and not await is_damaged(self.git):
                 return

@@ -129,6 +129,7 @@ class Upstream:
             except GitError as problem:
                 self._raise_for_upstream(problem)
                 raise
+            self._checked = False
             await asyncio.to_thread(shutil.rmtree, self._mirror, ignore_errors=True)
             await asyncio.to_thread(move, self._clone_path, self._path)
 
@@ -139,12 +140,6 @@ class Upstream:
         told = await git.run("ls-remote", *options, deadline_s=self._fetch_deadline_s, accept=range(256))
         symbolic = [line for line in told.text.splitlines() if line.startswith("ref: ")]
         return symbolic[0].removeprefix("ref: ").split("\t")[0] if symbolic else None
-
-    async def forget(self) -> None:
-        """Make the mirror anew at the next fetch."""
-        async with self._lock:
-            self._checked = False
-            await asyncio.to_thread(shutil.rmtree, self._mirror, ignore_errors=True)
 
     # --- one fetch ---
 
@@ -171,8 +166,8 @@ class Upstream:
                 if missing in changes:
                     changes.remove(missing)
                     continue
-                self._checked = False
-                await asyncio.to_thread(remove_unfinished, self._path)
+                # Whatever it was: the mirror is cheap to make anew, and may be what is broken.
+                await asyncio.to_thread(self._clean_up)
                 self._raise_for_upstream(problem)
                 raise
             fetched = await asyncio.to_thread(self._fetched)
@@ -217,6 +212,11 @@ class Upstream:
             await inside.run("update-ref", "--stdin", stdin=listed.stdout)
             await asyncio.to_thread((self._mirror / "complete").touch)
         self._checked = True
+
+    def _clean_up(self) -> None:
+        self._checked = False
+        shutil.rmtree(self._mirror, ignore_errors=True)
+        remove_unfinished(self._path)
 
     def _raise_for_upstream(self, problem: GitError) -> None:
         """What a failed clone or fetch means. A full disk is our own trouble: then nothing is raised."""
