@@ -12,8 +12,9 @@ from merger_world import git, out
 
 from ci_gate.model.merge import MergeMode
 
-FOLDERS = ("", "src/", "src/deep/", "doc/")
-NAMES = ("a.txt", "b.txt", "log", "src", "doc", "data.bin", 'naïve "file"', "link")
+FOLDERS = ("", "src/", "src/deep/", "src/deep/er/", "doc/", "lib/")
+NAMES = ("a.txt", "b.txt", "log", "src", "doc", "data.bin", 'naïve "file"', "link", *"cdefghij")
+SUBMODULES = ("sub", "src/sub", "doc")
 ATTRIBUTES = ("log merge=union", "*.txt -merge", "*.txt text", "* text=auto", "data.bin merge", "*.txt eol=crlf")
 PLAIN_COMMANDS = {
     MergeMode.MERGE_RESOLVE: ("merge", "-s", "resolve", "--no-edit"),
@@ -35,7 +36,7 @@ class History:
         self.random = random.Random(self.seed)  # noqa: S311 - chance for tests, from a seed that is printed
         self.path.mkdir()
         git(self.path, "init", "-q", "-b", "master")
-        for _ in range(6):
+        for _ in range(16):
             self._write(self._somewhere(), self._new_text())
         self._commit()
 
@@ -53,6 +54,25 @@ class History:
                 self._change_something()
             self._commit()
 
+    def cross(self) -> tuple[str, str] | None:
+        """Two commits with two best common ancestors: each merges both of a pair, and goes on by itself."""
+        pairs = self.diverged_pairs(1)
+        if not pairs:
+            return None
+        return self._merge_and_go_on(*pairs[0]), self._merge_and_go_on(*reversed(pairs[0]))
+
+    def _merge_and_go_on(self, ours: str, theirs: str) -> str:
+        git(self.path, "checkout", "-q", "--force", "--detach", ours)
+        git(self.path, "clean", "-qffdx")
+        favour = self.random.choice(("ours", "theirs"))
+        merging = ("merge", "-q", "--no-edit")
+        if git(self.path, *merging, "-X", favour, theirs, check=False).returncode != 0:
+            git(self.path, "reset", "-q", "--hard", check=False)
+            git(self.path, *merging, "-s", "ours", theirs)
+        for _ in range(self.random.randint(0, 2)):
+            self._change_something()
+        return self._commit()
+
     def diverged_pairs(self, count: int) -> list[tuple[str, str]]:
         """Random pairs of commits of which neither contains the other."""
         pairs = list(itertools.permutations(self.commits, 2))
@@ -60,27 +80,14 @@ class History:
         diverged = (pair for pair in pairs if out(self.path, "merge-base", "--all", *pair) not in pair)
         return list(itertools.islice(diverged, count))
 
-    def _commit(self) -> None:
+    def _commit(self) -> str:
         git(self.path, "add", "--all")
+        if self.random.random() < 0.1 and self.commits:
+            submodule = f"160000,{self.random.choice(self.commits)},{self.random.choice(SUBMODULES)}"
+            git(self.path, "update-index", "--add", "--replace", "--cacheinfo", submodule)
         git(self.path, "commit", "-q", "--allow-empty", "-m", f"commit {len(self.commits)}")
-        if self.random.random() < 0.05:
-            git(
-                self.path,
-                "update-index",
-                "--add",
-                "--cacheinfo",
-                f"160000,{self.random.choice(self.commits or [out(self.path, 'rev-parse', 'HEAD')])},sub",
-            )
-            git(
-                self.path,
-                "commit",
-                "-q",
-                "--amend",
-                "--allow-empty",
-                "-m",
-                f"commit {len(self.commits)} with a submodule",
-            )
         self.commits.append(out(self.path, "rev-parse", "HEAD"))
+        return self.commits[-1]
 
     def _change_something(self) -> None:
         files = [Path(each) for each in out(self.path, "ls-files", "-z").split("\0")[:-1]]
@@ -129,7 +136,8 @@ class History:
 
     def _new_text(self) -> bytes:
         end = self.random.choice((b"\n", b"\n", b"\n", b"\r\n"))
-        return b"".join(b"line %d" % self.random.randint(0, 3) + end for _ in range(self.random.randint(0, 9)))
+        kinds = self.random.choice((3, 99))  # of few kinds of lines, or nearly all different
+        return b"".join(b"line %d" % self.random.randint(0, kinds) + end for _ in range(self.random.randint(0, 20)))
 
     def _edited(self, content: bytes) -> bytes:
         lines = content.splitlines(keepends=True) or [b"\n"]

@@ -50,9 +50,15 @@ def test_random_histories_merge_as_in_a_work_tree(tmp_path, bare_copy, seed, mod
     history = History(tmp_path / "work", seed)
     history.grow(10)
     bench = bare_copy(history.path)
-    for base, change in history.diverged_pairs(PAIRS_A_HISTORY):
+    for base, change in [*history.diverged_pairs(PAIRS_A_HISTORY), *crossed(history)]:
         expected = merge_plainly(history.path, mode, base, change)
         assert merge_bare(bench, mode, base, change) == expected, f"{seed=} {base=} {change=}"
+
+
+def crossed(history: History) -> list[tuple[str, str]]:
+    """Pairs with several common ancestors, and some of what comes after."""
+    pairs = [history.cross(), history.cross()]
+    return [pair for each in pairs if each is not None for pair in (each, each[::-1])]
 
 
 BOTH_APPEND = ("one\n", "one\nours\n", "one\ntheirs\n")
