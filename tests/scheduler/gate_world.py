@@ -199,7 +199,7 @@ class GateWorld(World):
         lines = [line[2:] for line in text.splitlines() if line.startswith("- ")]
         results = ", ".join(f"{line.split(' ')[0]} {line.split(' : ')[1].split(' ')[0]}" for line in lines)
         if isinstance(report, Mail):
-            return f"mail to {report.to}: {kind}: {results}"
+            return f"mail to {report.to}: {kind}" + (f": {results}" if results else "")
         marks = [f"{label}={value:+}" for label, value in report.labels] + list(report.flags)
         name = self._name(report.number, report.patchset)
         return f"report {name}: {kind} ({' '.join(marks)})" + (f": {results}" if results else "")
