@@ -72,9 +72,10 @@ def _accepted(wanted: EventFilter, event: Event) -> Verdict:
 
 
 def _check_pipeline(wanted: EventFilter, event: Event) -> Verdict | None:
-    """Of the zuul trigger: which pipeline did the parent enter?"""
-    if wanted.pipelines and not any(each.match(event.pipeline or "") for each in wanted.pipelines):
-        return failed(Code.PIPELINE, entered=event.pipeline, wanted=wanted.pipelines)
+    """Of the zuul trigger: which pipeline did the parent enter? An event without one does not match."""
+    entered = event.pipeline
+    if wanted.pipelines and (entered is None or not any(each.match(entered) for each in wanted.pipelines)):
+        return failed(Code.PIPELINE, entered=entered or "none that is told", wanted=wanted.pipelines)
     return None
 
 

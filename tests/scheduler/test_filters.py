@@ -97,6 +97,16 @@ def test_rows_2_and_11_filters_of_timers_and_of_the_service_itself_never_accept_
 
 
 @pytest.mark.parametrize(
+    ("entered", "accepted"), [("gate", True), ("gate-fast", True), ("my-gate", False), (None, False)]
+)
+def test_row_2_any_pipeline_expression_must_match_what_the_parent_entered(entered, accepted):
+    """An event that does not say matches nothing, whatever the expression lets pass."""
+    wanted = EventFilter("zuul", ("parent-change-enqueued", "project-change-merged"), pipelines=regexes("gate", "^$"))
+    event = Event("parent-change-enqueued", "gerrit", number="12", pipeline=entered)
+    assert accepts(wanted, event) is accepted
+
+
+@pytest.mark.parametrize(
     ("branch", "accepted"),
     [("master", True), ("master-2", True), ("stable/1.0", True), ("old/master", False), (None, False)],
 )

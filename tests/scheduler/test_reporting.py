@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from scripted_world import World, check_pipeline, layout, vote, votes
+from scripted_world import World, check_pipeline, layout, project, vote, votes
 
 from ci_gate.model.layout import GerritReporter, SmtpReporter
+from ci_gate.model.options import SchedulerSettings
 from ci_gate.model.report import DeliveryOutcome, Mail, Review
 from ci_gate.scheduler.effects import SendReport
 
@@ -145,3 +146,24 @@ def test_a_success_in_between_keeps_the_pipeline_on():
         world.upload(name)
         world.ends("one", name, result)
     assert [type(each) for each in reports(world)] == [Review] * 4
+
+
+def without_jobs() -> World:
+    """check: demo/empty is there without jobs, demo/nothing is not there at all."""
+    site = layout(check_pipeline(), projects=(project("demo/empty", check=[]),))
+    return World(site, options=SchedulerSettings(report_without_jobs=True))
+
+
+def test_where_it_is_wanted_an_item_without_jobs_is_a_success():
+    assert without_jobs().upload("A", "demo/empty") == ["report A: Build succeeded. (Verified=+1)"]
+
+
+def test_a_project_that_the_pipeline_does_not_name_is_not_reported_all_the_same():
+    assert without_jobs().upload("A", "demo/nothing") == []
+
+
+def test_a_change_none_of_whose_jobs_applies_is_reported_where_that_is_wanted():
+    site = layout(check_pipeline(), projects=(project("demo/docs", check=["manual"]),))
+    world = World(site, options=SchedulerSettings(report_without_jobs=True))
+    assert world.upload("A", "demo/docs") == ["report A: Build succeeded. (Verified=+1)"]
+    assert World(site).upload("A", "demo/docs") == []
