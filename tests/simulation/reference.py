@@ -1,6 +1,6 @@
 """The managers of pipelines from scratch: after every input, everything is walked until nothing changes.
 
-Written from scheduler.md alone (sections 3 to 12 and 14), to be compared with the real ones step by step; slow on
+Written from scheduler.md alone (sections 3 to 14), to be compared with the real ones step by step; slow on
 purpose, and without any memory of what was looked at before. What is done is told as tuples that begin with the
 pipeline and a verb; merges are named by the order in which they are asked for.
 """
@@ -20,15 +20,21 @@ NEED = "a needed change is failing"
 Action = tuple[object, ...]
 
 
+def lanes_of(layout: Layout) -> list[Lane]:
+    """Every pipeline, empty, with the shared queues that it has from the layout."""
+    lanes = [Lane(each) for each in layout.pipelines]
+    for lane in lanes:
+        for shared in layout.queues.get(lane.pipeline.name, ()):
+            lane.queues.append(Queue(lane.pipeline.window.size))
+            lane.by_project.update(dict.fromkeys(shared.projects, lane.queues[-1]))
+    return lanes
+
+
 class Reference(JobRules):
     def __init__(self, layout: Layout, gerrit: Mapping[str, ChangeDetails]) -> None:
         self.layout = layout
         self.records = Records(gerrit)
-        self.lanes = [Lane(each) for each in layout.pipelines]
-        for lane in self.lanes:
-            for shared in layout.queues.get(lane.pipeline.name, ()):
-                lane.queues.append(Queue(lane.pipeline.window.size))
-                lane.by_project.update(dict.fromkeys(shared.projects, lane.queues[-1]))
+        self.lanes = lanes_of(layout)
         self.mutexes: dict[str, tuple[Item, str]] = {}
         self.merges = count(1)
         self.told: list[Action] = []
@@ -108,6 +114,32 @@ class Reference(JobRules):
     def enqueue(self, lane: Lane, key: Key) -> None:
         if self.records.refresh(*key, set()) is not None:
             self.enter(lane, key, by_hand=True)
+
+    def reload(self, layout: Layout) -> None:
+        """13, with what is fixed: links stay, and who follows a head goes by the same rule as the head."""
+        former, self.layout, self.lanes = self.lanes, layout, lanes_of(layout)
+        for old, new in zip(former, self.lanes, strict=True):
+            for queue in old.queues:
+                for item in [each for each in queue.items if each.live]:
+                    project = self.project(item.key)
+                    place = new.by_project.get(project) if new.dependent else layout.tree(project, new.pipeline.name)
+                    if place is None and item.reported:
+                        self._leave(queue, item)
+                    elif place is None:
+                        self.withdraw(old, item)
+                if not new.dependent:
+                    new.queues.append(queue)
+                for item in queue.items if new.dependent else ():
+                    new.by_project[self.project(item.key)].items.append(item)
+        for lane, _, item in self.everything():
+            wanted, mine = self.jobs(lane, item), item.builds_of
+            for job in [job for job in mine.builds if job not in wanted and not item.reported]:
+                self._end(lane, item, mine.builds.pop(job), job)
+            if mine.answer not in (None, "merged"):
+                self._skip_all(lane, item)
+            for job in list(mine.builds):
+                if self.is_failed(item, job):
+                    self._skip_below(lane, item, job)
 
     def withdraw(self, lane: Lane, item: Item) -> None:
         queue = next(each for each in lane.queues if item in each.items)
@@ -300,8 +332,7 @@ class Reference(JobRules):
     def _finish(self, lane: Lane, queue: Queue, item: Item) -> bool:
         """Report (11); it stays until Gerrit has said whether it was merged."""
         jobs, answer = self.jobs(lane, item), item.builds_of.answer
-        for build in item.builds_of.builds.values():
-            self._end(lane, item, build)
+        self._cancel(lane, item)
         if jobs:
             voting = [job for job in jobs if self.layout.job(job).voting]
             if answer != "merged":
@@ -366,16 +397,15 @@ class Reference(JobRules):
                 each.builds_of = BuildSet()
 
     def _cancel(self, lane: Lane, item: Item) -> None:
-        for _, build in sorted(item.builds_of.builds.items()):
-            self._end(lane, item, build)
+        for job, build in sorted(item.builds_of.builds.items()):
+            self._end(lane, item, build, job)
 
-    def _end(self, lane: Lane, item: Item, build: Build) -> None:
+    def _end(self, lane: Lane, item: Item, build: Build, job: str) -> None:
         """Cancelled, if it has not ended."""
         if build.result is None:
             build.result = "CANCELED"
             self.tell(lane, "cancel", build)
-            for job in [job for job, mine in item.builds_of.builds.items() if mine is build]:
-                self._release(item, job)
+            self._release(item, job)
 
     def _release(self, item: Item, job: str) -> None:
         self.mutexes = {name: holder for name, holder in self.mutexes.items() if holder != (item, job)}
@@ -395,7 +425,7 @@ class Reference(JobRules):
                     if former is not None and former.result == "SKIPPED":
                         continue
                     if former is not None:
-                        self._end(lane, item, former)
+                        self._end(lane, item, former, child.job)
                     item.builds_of.builds[child.job] = Build("SKIPPED")
                     self._skip_below(lane, item, child.job)
 
