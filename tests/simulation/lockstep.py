@@ -275,9 +275,11 @@ def accepts(pipeline: Pipeline, event: Event) -> bool:
 
 def lockstep(seed: int, acts: History) -> Lockstep:
     """Raises AssertionError at the first step that differs."""
-    first, *others = [_marked(each) for each in random_layouts(seed)]
-    same_queues = [each for each in others if _queues_stay(first, each)]
-    world = Lockstep([first, *same_queues], lambda _world, _effects: None)
+    layouts: list[Layout] = []
+    for each in map(_marked, random_layouts(seed)):
+        if all(_queues_stay(one, each) for one in layouts):
+            layouts.append(each)
+    world = Lockstep(layouts, lambda _world, _effects: None)
     for what, which in acts:
         world.act(what, which)
     return world
@@ -291,12 +293,12 @@ def _marked(layout: Layout) -> Layout:
     return replace(layout, pipelines=tuple(marked))
 
 
-def _queues_stay(first: Layout, other: Layout) -> bool:
+def _queues_stay(one: Layout, other: Layout) -> bool:
     """What becomes of items whose queue is split or joined is not in the specification."""
-    both = set(first.projects) & set(other.projects)
+    both = set(one.projects) & set(other.projects)
     shared = [
         {frozenset(both & {*each.projects}) for queues in layout.queues.values() for each in queues}
-        for layout in (first, other)
+        for layout in (one, other)
     ]
     return shared[0] - {frozenset()} == shared[1] - {frozenset()}
 
