@@ -57,18 +57,24 @@ def not_ready(pipeline: PipelineState, change: Change, *, on_its_own: bool = Fal
 
 
 def missing(state: State, item: Item) -> Verdict | None:
-    """Can a needed change no longer be provided to an item that is inside? One behind it comes too late."""
+    """Can a needed change no longer be provided to an item that is inside?
+
+    Where the order is that of merging, one behind it comes too late; where all is only tested together, it does not.
+    """
     change = state.subject(item)
     if not isinstance(change, Change) or not change.needs or not item.pipeline.looks_at_needs:
         return None
     in_front, refusal = to_put_in_front(state, item.pipeline, item.queue, change)
     if refusal is not None:
         return refusal
-    inside = ((need, item.queue.by_key.get(need)) for need in change.needs)
-    behind = [need for need, found in inside if found is not None and found.place > item.place]
-    for need in (*in_front, *behind):
+    for need in (*in_front, *(_behind(item, change) if item.pipeline.is_dependent else ())):
         return failed(Code.NEED_MISSING, change=str(need))
     return None
+
+
+def _behind(item: Item, change: Change) -> list[ChangeKey]:
+    inside = ((need, item.queue.by_key.get(need)) for need in change.needs)
+    return [need for need, found in inside if found is not None and found.place > item.place]
 
 
 def failing(state: State, item: Item) -> ChangeKey | None:

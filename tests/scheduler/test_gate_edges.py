@@ -161,3 +161,17 @@ def answer_all_but(world, name: str) -> None:
                 world.step(ChangesFound(world.at, each.ticket, world.search(each.search)))
             else:
                 world.step(ChangeAnswered(world.at, each.ticket, world.changes[each.number]))
+
+
+def test_what_is_tested_together_stays_together_when_one_comes_to_need_another():
+    """When A is restored B needs it; both are merged below D already, and in check their order does not matter."""
+    world = new_world()
+    world.create("A")
+    world.change("A", status="ABANDONED", is_open=False)
+    world.create("B", needs="A")
+    world.create("C", on="A")
+    world.create("D", on="B", needs="C")
+    world.uploaded("D")
+    before = "check: B (dead), A (on B, dead), C (on A, dead), D (on C)"
+    assert world.queues_text() == before
+    play(world, (lambda: world.restore("A"), "merge A→z5; launch one for [A] on z5", f"{before} | check: A"))
