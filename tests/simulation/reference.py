@@ -341,6 +341,7 @@ class Reference(JobRules):
                 kind = "success" if all(self.result(item, job) == "SUCCESS" for job in voting) else "failure"
             self._report(lane, item, kind, {job: self.result(item, job) for job in jobs})
             if lane.dependent and kind == "success":
+                item.held = self.holds(lane, item)
                 item.reported = True
                 self.tell(lane, "verify", item.key)
                 return True

@@ -29,12 +29,15 @@ class BuildSet:
 
 @dataclass(eq=False)
 class Item:
+    """``held``: those behind had to wait for it when it was reported; a reload changes nothing of that any more."""
+
     key: Key
     live: bool
     ahead: Item | None = None
     behind: list[Item] = field(default_factory=list)
     active: bool = False
     reported: bool = False
+    held: bool = False
     builds_of: BuildSet = field(default_factory=BuildSet)
 
 
@@ -102,5 +105,7 @@ class JobRules:
     def holds(self, lane: Lane, item: Item | None) -> bool:
         if item is None or not item.live:
             return False
+        if item.reported:
+            return item.held
         holding = [job for job in self.jobs(lane, item) if self.layout.job(job).hold_following_changes]
         return any(self.result(item, job) != "SUCCESS" for job in holding) or self.holds(lane, item.ahead)
