@@ -79,9 +79,10 @@ class Reference(JobRules):
                         del item.builds_of.builds[job]
                         item.builds_of.launches[job] -= not counted
 
-    def verified(self, key: Key, *, merged: bool) -> None:
+    def verified(self, key: Key, *, merged: bool, as_built: bool) -> None:
+        """What failed and was merged by hand counts as merged if its branch has what was tested."""
         lane, queue, item = next(each for each in self.everything() if each[2].key == key and each[2].reported)
-        if not merged:
+        if not merged or not (item.passed or as_built):
             self._leave_unmerged(lane, queue, item)
             return
         for record in self.records.by_key.values():
@@ -245,7 +246,7 @@ class Reference(JobRules):
     def _look_at(self, lane: Lane, queue: Queue, item: Item, nearest: Item | None) -> bool:
         """The steps of 7.2, by their numbers. Is this the nearest that does not fail, for those that follow?"""
         if item.reported:
-            return True
+            return item.passed
         if self._missing(lane, queue, self.records.by_key[item.key]) != []:  # 1
             self._leave_for_need(lane, queue, item)
             return False
@@ -340,11 +341,12 @@ class Reference(JobRules):
             else:
                 kind = "success" if all(self.result(item, job) == "SUCCESS" for job in voting) else "failure"
             self._report(lane, item, kind, {job: self.result(item, job) for job in jobs})
-            if lane.dependent and kind == "success":
+            item.passed = kind == "success"
+            if lane.dependent and (item.passed or self.records.by_key[item.key].merged):
                 item.held = self.holds(lane, item)
                 item.reported = True
                 self.tell(lane, "verify", item.key)
-                return True
+                return item.passed
         self._leave_unmerged(lane, queue, item)
         return False
 

@@ -38,6 +38,7 @@ class Item:
     active: bool = False
     reported: bool = False
     held: bool = False
+    passed: bool = False
     builds_of: BuildSet = field(default_factory=BuildSet)
 
 

@@ -67,7 +67,6 @@ CHECK = (
     "ignore-dependencies: true",
     "dequeue-on-new-patchset: false",
     "disable-after-consecutive-failures: 3",
-    "{priority: [{owner: joe, value: -1}, {comment: recheck, value: 1}], limit: 1}",
 )
 GATE = (
     "",
@@ -75,17 +74,18 @@ GATE = (
     "{window: 2, window-floor: 1}",
     "{window: 3, window-floor: 2, window-increase-type: exponential, window-increase-factor: 2}",
     "{require: {open: true, current-patchset: true}}",
-    "{priority: [{owner: ann, value: 1}]}",
 )
+CHECK_OF_OURS = (*CHECK, "{priority: [{owner: joe, value: -1}, {comment: recheck, value: 1}], limit: 1}")
+GATE_OF_OURS = (*GATE, "{priority: [{owner: ann, value: 1}]}")
 
 
-def random_layouts(seed: int) -> list[Layout]:
-    """One to three layouts that reloads go back and forth between."""
+def random_layouts(seed: int, *, with_ours: bool = True) -> list[Layout]:
+    """One to three layouts that reloads go back and forth between. ``with_ours``: with what is beyond Zuul 2."""
     chance = random.Random(seed)
-    return [_layout(chance) for _ in range(chance.choice([1, 2, 3]))]
+    return [_layout(chance, with_ours=with_ours) for _ in range(chance.choice([1, 2, 3]))]
 
 
-def _layout(chance: random.Random) -> Layout:
+def _layout(chance: random.Random, *, with_ours: bool) -> Layout:
     projects = []
     for name in ("one", "pair", "alone", "plain", "idle"):
         if chance.random() < 0.1:
@@ -105,10 +105,10 @@ def _layout(chance: random.Random) -> Layout:
         shown = ", ".join(f"{pipeline}: [{', '.join(jobs)}]" for pipeline, jobs in trees.items())
         projects.append(f"  - {{name: {name}, {shown}}}")
     text = TEMPLATE.format(
-        check=_keys(chance.choice(CHECK)),
-        gate=_keys(chance.choice(GATE)),
-        scope=chance.choice(["", ", scope: failed"]),
-        post=chance.choice(["IndependentPipelineManager", "SupercedentPipelineManager"]),
+        check=_keys(chance.choice(CHECK_OF_OURS if with_ours else CHECK)),
+        gate=_keys(chance.choice(GATE_OF_OURS if with_ours else GATE)),
+        scope=", scope: failed" if with_ours and chance.random() < 0.5 else "",
+        post="SupercedentPipelineManager" if with_ours and chance.random() < 0.5 else "IndependentPipelineManager",
         projects="\n".join(projects) or "  []",
     )
     with tempfile.TemporaryDirectory() as folder:
