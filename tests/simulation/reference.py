@@ -79,10 +79,10 @@ class Reference(JobRules):
                         del item.builds_of.builds[job]
                         item.builds_of.launches[job] -= not counted
 
-    def verified(self, key: Key, *, merged: bool, as_built: bool) -> None:
-        """What failed and was merged by hand counts as merged if its branch has what was tested."""
+    def verified(self, key: Key, *, merged: bool) -> None:
+        """What failed and was merged by hand does not count as merged here: nobody compares what its branch has."""
         lane, queue, item = next(each for each in self.everything() if each[2].key == key and each[2].reported)
-        if not merged or not (item.passed or as_built):
+        if not merged or not item.passed:
             self._leave_unmerged(lane, queue, item)
             return
         for record in self.records.by_key.values():
@@ -125,6 +125,8 @@ class Reference(JobRules):
                     project = self.project(item.key)
                     place = new.by_project.get(project) if new.dependent else layout.tree(project, new.pipeline.name)
                     if place is None and item.reported:
+                        for each in item.behind:  # whether it will be merged is not known
+                            self._reset(old, each)
                         self._leave(queue, item)
                     elif place is None:
                         self.withdraw(old, item)
