@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from ci_gate import __version__
 from ci_gate.config.problems import Level, Problem
@@ -34,12 +35,13 @@ def as_json(problems: Sequence[Problem], facts: Facts) -> str:
 def as_sarif(problems: Sequence[Problem], _facts: Facts) -> str:
     rules = sorted({each.code or "configuration" for each in problems})
     driver = {"name": "ci-gate", "version": __version__, "rules": [{"id": each} for each in rules]}
-    run = {"tool": {"driver": driver}, "results": [_result(each) for each in problems]}
+    results = [_result(each) for each in problems]
+    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     return _dump({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
 def _result(problem: Problem) -> dict[str, Any]:
-    place: dict[str, Any] = {"artifactLocation": {"uri": problem.file}}
+    place: dict[str, Any] = {"artifactLocation": {"uri": quote(problem.file)}}
     if problem.line:
         place["region"] = {"startLine": problem.line, "startColumn": max(problem.column, 1)}
     return {

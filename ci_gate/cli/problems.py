@@ -13,6 +13,7 @@ from ci_gate.config.problems import Level, Problem
 BOLD, DIM, RESET = "\033[1m", "\033[2m", "\033[0m"
 COLOURS = {Level.ERROR: "\033[31m", Level.WARNING: "\033[33m", Level.NOTICE: "\033[36m", Level.NOTE: "\033[36m"}
 WIDEST_LINE = 160
+HIDDEN = {"\t": " "}
 
 
 def print_problems(problems: Iterable[Problem], out: TextIO | None = None) -> None:
@@ -35,9 +36,27 @@ def _headline(problem: Problem) -> str:
 def _excerpt(line: str, problem: Problem, *, coloured: bool) -> list[str]:
     if not line.strip() or not problem.column or problem.column > WIDEST_LINE:
         return []
-    shown = line[:WIDEST_LINE].replace("\t", " ")
-    caret = " " * (problem.column - 1) + "^"
+    shown = _printable(line[:WIDEST_LINE])
+    caret = "".join(map(_blank, shown[: problem.column - 1])) + "^"
     return [f"    {shown}", f"    {COLOURS[problem.level]}{caret}{RESET}" if coloured else f"    {caret}"]
+
+
+def _printable(line: str) -> str:
+    """Character by character; what a terminal would act on is only hinted at."""
+    if line.isprintable():
+        return line
+    return "".join(each if each.isprintable() else HIDDEN.get(each, "�") for each in line)
+
+
+def _blank(character: str) -> str:
+    """As wide as the character is on a terminal."""
+    if character.isascii():
+        return " "
+    from unicodedata import combining, east_asian_width  # noqa: PLC0415  # few layouts need it
+
+    if combining(character):
+        return ""
+    return "  " if east_asian_width(character) in ("W", "F") else " "
 
 
 class _Sources:

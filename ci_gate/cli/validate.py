@@ -88,10 +88,12 @@ def check(layout: str | None, config: str | None, available: Collection[JobList]
         from ci_gate.config.read_settings import find_settings_file, read_settings  # noqa: PLC0415  # as just said
 
         try:
-            settings, problems = read_settings(find_settings_file(config))
+            path = find_settings_file(config)
         except RefusedError as refused:
-            if all(not each.line for each in refused.problems):
-                raise UsageError(str(refused)) from refused
+            raise UsageError(str(refused)) from refused
+        try:
+            settings, problems = read_settings(path)
+        except RefusedError as refused:
             found.problems += refused.problems
             return found
         found.problems += problems

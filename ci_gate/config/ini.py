@@ -54,7 +54,7 @@ class Ini:
 def parse(text: str, file: str) -> Ini:
     """Never raises: what cannot be understood is among the problems."""
     reader = _Reader(file)
-    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         reader.take(number, line)
     return reader.finish()
 
@@ -76,11 +76,11 @@ class _Reader:
         elif heading := SECTION.match(line):
             self._open(heading["name"], number)
         elif self._section is None:
-            self._problem(number, Level.ERROR, f"{line.strip()!r} stands before the first [section]")
+            self._problem(number, Level.ERROR, f"{_shown(line)} stands before the first [section]")
         elif option := OPTION.match(line):
             self._set(option["key"].rstrip().lower(), _without_comment(option["value"]), number)
         else:
-            self._problem(number, Level.ERROR, f"{line.strip()!r} is neither a [section] nor key=value")
+            self._problem(number, Level.ERROR, f"{_shown(line)} is neither a [section] nor key=value")
 
     def finish(self) -> Ini:
         defaults = self._sections.pop(DEFAULT)
@@ -125,6 +125,12 @@ class _Reader:
 
     def _problem(self, number: int, level: Level, text: str) -> None:
         self._problems.append(Problem(self._file, number, 0, level, text))
+
+
+def _shown(line: str) -> str:
+    """Its first word: the rest may be a password."""
+    first, *rest = re.split(r"(?<=[^\s:=])[\s:=]", line.strip(), maxsplit=1)
+    return repr(first + (" …" if rest else ""))
 
 
 def _without_comment(value: str) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from ci_gate.config import settings_schema as schema
 from ci_gate.config.connections import read_connections
 from ci_gate.config.ini import Ini, parse
-from ci_gate.config.link_patterns import pattern_problem
 from ci_gate.config.nearest import nearest
 from ci_gate.config.problems import Level, Problem, RefusedError, has_errors
+from ci_gate.config.report_patterns import IN_REPORTS, why_never
 from ci_gate.config.settings import (
     DatabaseSettings,
     GearmanServerSettings,
@@ -54,7 +54,7 @@ def read_settings(path: Path, *, for_merger: bool = False) -> tuple[Settings, tu
         reason = f"cannot be read: {problem.strerror}"
         raise RefusedError([Problem(str(path), 0, 0, Level.ERROR, reason)]) from problem
     except UnicodeDecodeError as problem:
-        raise RefusedError([Problem(str(path), 0, 0, Level.ERROR, f"is not UTF-8: {problem}")]) from problem
+        raise RefusedError([Problem(str(path), 0, 0, Level.ERROR, _not_utf8(problem))]) from problem
     ini = parse(text, str(path))
     reader = Reader(ini, str(path))
     settings = _settings(path, ini, reader, for_merger=for_merger)
@@ -63,6 +63,11 @@ def read_settings(path: Path, *, for_merger: bool = False) -> tuple[Settings, tu
     if has_errors(problems):
         raise RefusedError(problems)
     return settings, problems
+
+
+def _not_utf8(problem: UnicodeDecodeError) -> str:
+    line = problem.object[: problem.start].count(b"\n") + 1
+    return f"a character on line {line} is not UTF-8; save the file as UTF-8"
 
 
 def _settings(path: Path, ini: Ini, reader: Reader, *, for_merger: bool) -> Settings:
@@ -99,7 +104,7 @@ def _settings(path: Path, ini: Ini, reader: Reader, *, for_merger: bool) -> Sett
             retention_days=reader.integer("database", "retention_days", 14),
             history_days=reader.integer("database", "history_days", 365),
         ),
-        swift=_swift(ini),
+        swift=_swift(ini, reader),
     )
 
 
@@ -156,14 +161,10 @@ def _scheduler(reader: Reader) -> SchedulerSettings:
     def boolean(key: str, *, default: bool = False) -> bool:
         return reader.boolean("zuul", key, default=default)
 
-    problem = pattern_problem(reader.text("zuul", "url_pattern") or "")
-    if problem is not None:
-        line = reader.line("zuul", "url_pattern")
-        reader.notice(line, f"[zuul] url_pattern: it can never be applied, reports link to workers' URLs: {problem}")
     return SchedulerSettings(
         report_times=boolean("report_times", default=True),
         status_url=reader.text("zuul", "status_url"),
-        url_pattern=reader.text("zuul", "url_pattern"),
+        url_pattern=_url_pattern(reader),
         job_name_in_report=boolean("job_name_in_report"),
         noop_joins_queues=boolean("noop_joins_queues"),
         reject_requires_votes=boolean("reject_requires_votes"),
@@ -176,9 +177,25 @@ def _scheduler(reader: Reader) -> SchedulerSettings:
     )
 
 
-def _swift(ini: Ini) -> Mapping[str, str] | None:
+def _url_pattern(reader: Reader) -> str | None:
+    pattern = reader.text("zuul", "url_pattern")
+    why = why_never(pattern, IN_REPORTS) if pattern else None
+    if why is not None:
+        text = f"[zuul] url_pattern: {why}; it can never be filled in, and reports link to the worker's URL instead"
+        reader.notice(reader.line("zuul", "url_pattern"), text)
+    return pattern
+
+
+def _swift(ini: Ini, reader: Reader) -> Mapping[str, str] | None:
     section = ini.sections.get("swift")
-    return {key: value.text for key, value in section.values.items()} if section else None
+    if section is None:
+        return None
+    for name, key in schema.SWIFT.items():
+        if key.kind == "boolean":
+            reader.boolean("swift", name, default=False)
+        elif key.kind == "integer":
+            reader.integer("swift", name, 0)
+    return {key: value.text for key, value in section.values.items()}
 
 
 def _check_names(ini: Ini, reader: Reader) -> None:

@@ -121,13 +121,17 @@ SMTP = {
 SQL = {"driver": GERRIT["driver"], "dburi": Key("text", "required", "database, as SQLAlchemy writes it", secret=True)}
 
 _SWIFT_TEXTS = (
-    "X-Storage-Url authurl user tenant_name auth_version retries preauthurl snet starting_backoff max_backoff cacert "
-    "insecure ssl_compression tenant_id service_type endpoint_type object_storage_url region_name default_container "
-    "default_expiry default_max_file_size default_max_file_count default_file_path_prefix default_logserver_prefix"
+    "X-Storage-Url authurl user tenant_name auth_version preauthurl cacert tenant_id service_type endpoint_type "
+    "object_storage_url region_name default_container default_file_path_prefix default_logserver_prefix"
+)
+_SWIFT_INTEGERS = (
+    "retries starting_backoff max_backoff default_expiry default_max_file_size default_max_file_count"  # seconds, bytes
 )
 _SWIFT_SECRETS = "X-Account-Meta-Temp-Url-Key key preauthtoken auth_token"
 SWIFT = {
     "send-temp-url-key": Key("boolean", "true", "accepted"),
+    **{name: Key("boolean", "none", "accepted") for name in ("snet", "insecure", "ssl_compression")},
+    **{name: Key("integer", "none", "accepted") for name in _SWIFT_INTEGERS.split()},
     **{name.lower(): Key("text", "none", "accepted") for name in _SWIFT_TEXTS.split()},
     **{name.lower(): Key("text", "none", "accepted", secret=True) for name in _SWIFT_SECRETS.split()},
 }

@@ -121,6 +121,35 @@ def test_problems_of_the_configuration_are_shown_too(layout, tmp_path, capsys):
     assert f"{config}:6:" in capsys.readouterr().out
 
 
+def test_a_configuration_without_anything_is_refused_with_all_that_is_missing(tmp_path, capsys):
+    config = tmp_path / "ci.conf"
+    config.write_text("")
+    assert main(["validate", "--config", str(config)]) == 1
+    told = capsys.readouterr().out
+    assert "[gearman] server is missing" in told
+    assert "the configuration is refused" in told
+
+
+WIDTHS = {"narrow": ("äöü", 3), "wide": ("中文字", 6), "combining": ("e\u0301e", 2), "tab": ("a\tb", 3)}
+
+
+@pytest.mark.parametrize(("name", "indent"), WIDTHS.values(), ids=WIDTHS)
+def test_the_caret_stands_below_the_character(layout, capsys, name, indent):
+    project = f'  - {{name: "{name}", chek: []}}\n'
+    layout.write_text(LAYOUT.replace("projects:\n", f"projects:\n{project}"))
+    assert main(["validate", str(layout)]) == 1
+    _, excerpt, caret, *_ = capsys.readouterr().out.splitlines()
+    assert caret == " " * (4 + len('  - {name: "') + indent + len('", ')) + "^", excerpt
+
+
+def test_nothing_of_a_file_reaches_the_terminal_as_a_command(layout, capsys):
+    layout.write_text(LAYOUT + "# \x1b[31m red\n")
+    assert main(["validate", str(layout)]) == 1
+    told = capsys.readouterr().out
+    assert "U+001B is not allowed" in told
+    assert "\x1b" not in told
+
+
 @pytest.mark.parametrize("arguments", [["--config", "/no/such/ci.conf"], ["--jobs", "/no/such/jobs", "x.yaml"]])
 def test_what_cannot_be_read_is_a_matter_of_usage(arguments, capsys):
     assert main(["validate", *arguments]) == 2
@@ -146,10 +175,18 @@ def test_code_scanners_get_sarif(layout, capsys):
     assert document["version"] == "2.1.0"
     (run,) = document["runs"]
     assert run["tool"]["driver"]["rules"] == [{"id": "bad-value"}]
+    assert run["columnKind"] == "unicodeCodePoints"
     (result,) = run["results"]
     assert (result["ruleId"], result["level"]) == ("bad-value", "error")
     place = result["locations"][0]["physicalLocation"]
     assert place == {"artifactLocation": {"uri": str(layout)}, "region": {"startLine": 6, "startColumn": 18}}
+
+
+def test_paths_in_sarif_are_addresses(tmp_path, capsys):
+    path = tmp_path / "my layout.yaml"
+    path.write_text("x")
+    assert main(["validate", "--format", "sarif", str(path)]) == 1
+    assert "my%20layout.yaml" in capsys.readouterr().out
 
 
 def test_workflows_get_annotations_in_which_nothing_can_break_out(layout, capsys):

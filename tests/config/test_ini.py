@@ -99,3 +99,18 @@ def test_every_value_knows_its_line():
 @given(st.text(alphabet="[]=:;#% ()sxrem\n\t\\", max_size=200))
 def test_nothing_makes_it_raise(text):
     parse(text, "f")
+
+
+@pytest.mark.parametrize(
+    "text", ["password SECRET\n", "[s]\npassword SECRET\n", "password=SECRET\n", "password: SECRET\n[s]\nx SECRET\n"]
+)
+def test_of_a_line_that_is_none_only_the_first_word_is_told(text):
+    told = [each.text for each in parse(text, "f").problems]
+    assert told
+    assert all("SECRET'" not in each and " SECRET" not in each and "=SECRET" not in each for each in told)
+
+
+def test_only_line_ends_end_lines():
+    ini = parse("[s]\nx=a\x85b\u2028c\x0bd\ny=1\n", "f")
+    assert ini.get("s", "x").text == "a\x85b\u2028c\x0bd"
+    assert ini.get("s", "y").line == 3

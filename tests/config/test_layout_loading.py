@@ -260,3 +260,13 @@ def test_a_queue_name_on_separate_queues_joins_nothing_and_a_note_says_so(layout
         "projects:\n  - {name: a, gate: [x]}\n  - {name: b, gate: [y]}\n"
     )
     assert any("a name joins nothing" in each for each in layouts.texts(text, notes=True))
+
+
+def test_what_nobody_uses_is_noted(layouts):
+    text = CHECK + (
+        "jobs:\n  - {name: unit, swift: {name: logs}}\n  - {name: other}\n  - {name: '^x'}\n"
+        "project-templates:\n  - {name: used, check: [unit]}\n  - {name: unused, check: [unit]}\n"
+        "projects:\n  - {name: a, template: [{name: used}]}\n"
+    )
+    assert layouts.problems(text, notes=True) == ["8:18 unused", "9:12 unused", "10:12 unused", "13:12 unused"]
+    assert layouts.texts(text, notes=True)[-1] == 'template "unused" is unused: no project calls it'

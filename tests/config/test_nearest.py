@@ -16,7 +16,12 @@ from ci_gate.config.nearest import nearest
         ("Gate", "gate"),
         ("something-else-entirely", None),
         ("", None),
+        ("gaet", "gate"),
+        ("hceck", "check"),
+        ("cheque", None),
+        ("gat", "gate"),
+        ("g", None),
     ],
 )
 def test_a_small_mistake_is_recognised(name, meant):
-    assert nearest(name, ["check", "gate", "success-message", "failure-message"]) == meant
+    assert nearest(name, ["", "check", "gate", "success-message", "failure-message"]) == meant

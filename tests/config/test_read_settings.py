@@ -219,6 +219,8 @@ def test_without_any_gerrit_there_is_nothing_to_do(read):
         ("[connection x]\ndriver=sql\n", "dburi is missing"),
         ("[connection x]\ndriver=sql\ndburi=results.db\n", "dburi: not an address as SQLAlchemy writes it, such as "),
         ("[connection x]\ndriver=sql\ndburi=mysql://u:p@h:x/d\n", "dburi: not an address as SQLAlchemy writes it"),
+        ("[swift]\nsend-temp-url-key=perhaps\n", 'Send-Temp-Url-Key: "perhaps" is not a boolean'.lower()),
+        ("[swift]\ndefault_expiry=2h\n", 'default_expiry: "2h" is not a whole number'),
         ("[connection x]\ndriver=gerrit\nuser=u\n", "server is missing"),
     ],
 )
@@ -264,13 +266,10 @@ def test_the_new_form_of_a_connection_wins_over_the_old_one(read):
         ("git_dirr=/x", "merger", "[merger] git_dirr: unknown key, ignored; did you mean git_dir?"),
         ("zzz=1", "zuul", "[zuul] zzz: unknown key, ignored"),
         ("strip_branch_ref=false", "gerrit", "[gerrit] strip_branch_ref: off; Zuul 2.6 would have treated this as on"),
-        (
-            "url_pattern=logs/{change.nmber}",
-            "zuul",
-            "[zuul] url_pattern: it can never be applied, reports link to workers' URLs: there is no change.nmber; did",
-        ),
         ("state_dir=state", "zuul", "[zuul] state_dir: relative path, taken as "),
         ("push_change_refs=true", "zuul", "[zuul] push_change_refs: ci-gate serves merged refs over HTTP"),
+        ("url_pattern=http://l/{change.nr}", "zuul", "[zuul] url_pattern: {change.nr}: there is no nr, only number"),
+        ("url_pattern=http://l/{x", "zuul", "[zuul] url_pattern: expected '}' before end of string; it can never be"),
         ("zuul_url=http://old/p", "zuul", "[zuul] zuul_url: ignored, since [merger] has it too"),
     ],
 )
@@ -310,11 +309,11 @@ def test_secrets_are_in_no_text(read):
     assert "hunter2" not in repr(settings) + repr(problems)
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfe[zuul]", b"[zuul]\nlayout_config=\xe4\n"])
-def test_a_file_in_another_encoding_is_refused(tmp_path, data):
+@pytest.mark.parametrize(("data", "line"), [(b"\xff\xfe[zuul]", 1), (b"[zuul]\nlayout_config=\xe4\n", 2)])
+def test_a_file_in_another_encoding_is_refused(tmp_path, data, line):
     path = tmp_path / "ci.conf"
     path.write_bytes(data)
-    with pytest.raises(RefusedError, match="is not UTF-8"):
+    with pytest.raises(RefusedError, match=f"a character on line {line} is not UTF-8"):
         read_settings(path)
 
 

@@ -14,6 +14,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ci_gate.config.document import Entry, Place, place_of, scalar_value
 from ci_gate.config.layout.reader import Reader, shortened, spot
 from ci_gate.config.nearest import nearest
+from ci_gate.config.report_patterns import Names, why_never
 from ci_gate.model.expression import Expression
 
 T = TypeVar("T")
@@ -136,6 +137,15 @@ def report_unknown_key(reader: Reader, key: ScalarNode, name: str, table: Table,
     meant = nearest(name, known)
     hint = f'did you mean "{meant}"?' if meant else f"known keys: {', '.join(known)}"
     reader.report("unknown-key", place_of(key), f'unknown key "{shortened(name)}" in {what}; {hint}', about=name)
+
+
+def check_pattern(reader: Reader, fields: Fields, key: Key[str] | Key[str | None], names: Names, instead: str) -> None:
+    """Warn of a format string that can never be filled in."""
+    pattern = fields.values.get(key.name)
+    why = why_never(pattern, names) if isinstance(pattern, str) else None
+    if why is not None:
+        text = f"{key.name}: {why}; it can never be filled in, and {instead}"
+        reader.report("bad-pattern", fields.value_place(key), text)
 
 
 # --- kinds of values ---

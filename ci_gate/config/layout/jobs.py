@@ -11,12 +11,12 @@ from yaml.nodes import Node, ScalarNode, SequenceNode
 
 from ci_gate.config.document import Place, place_of
 from ci_gate.config.layout import schema
-from ci_gate.config.layout.fields import Fields, Key, read_fields, title
+from ci_gate.config.layout.fields import Fields, Key, check_pattern, read_fields, title
 from ci_gate.config.layout.name_index import NameIndex
 from ci_gate.config.layout.names import BLANK, Names, report_job_name
 from ci_gate.config.layout.reader import Reader
-from ci_gate.config.link_patterns import pattern_problem
 from ci_gate.config.problems import Level
+from ci_gate.config.report_patterns import IN_REPORTS
 from ci_gate.model.expression import Expression
 from ci_gate.model.layout import Job, SkipIf, Swift
 
@@ -149,7 +149,8 @@ def _rule(reader: Reader, fields: Fields, name: str) -> Rule:
     elif name:
         report_job_name(reader, name, fields.value_place(schema.JOB_NAME))
     _check_files(reader, fields)
-    _check_patterns(reader, fields)
+    for key in (schema.SUCCESS_PATTERN, schema.FAILURE_PATTERN):
+        check_pattern(reader, fields, key, IN_REPORTS, "reports link to the worker's URL instead")
     return Rule(name, fields, expression, _replaces(reader, fields, is_pattern=is_pattern), _swift(reader, fields))
 
 
@@ -176,13 +177,6 @@ def _replaces(reader: Reader, fields: Fields, *, is_pattern: bool) -> dict[str, 
         reader.report("bad-value", fields.value_place(schema.ATTEMPTS), text, level=Level.WARNING)
     replaces["attempts"] = max(attempts, LEAST_ATTEMPTS)
     return replaces
-
-
-def _check_patterns(reader: Reader, fields: Fields) -> None:
-    for key in (schema.SUCCESS_PATTERN, schema.FAILURE_PATTERN):
-        problem = pattern_problem(fields[key] or "")
-        if problem is not None:
-            reader.report("no-effect", fields.value_place(key), f"{key.name} has no effect: {problem}")
 
 
 def _check_files(reader: Reader, fields: Fields) -> None:
@@ -216,6 +210,7 @@ def _swift(reader: Reader, fields: Fields) -> tuple[Swift, ...]:
     node = fields.value(schema.SWIFT)
     if node is None:
         return ()
+    reader.report("unused", fields.key_place(schema.SWIFT), "swift is unused: uploads to Swift are not offered")
     found = []
     for member in node.value if isinstance(node, SequenceNode) else [node]:
         key = fields.key_node(schema.SWIFT) if member is node else None

@@ -34,6 +34,7 @@ class ProjectReader:
         self._reader = reader
         self._pipelines = pipelines
         self._templates = templates
+        self._called: set[str] = set()
         self._trees = TreeBuilder(reader)
 
     def read(self, node: Node | None, key: Node | None) -> Projects:
@@ -45,12 +46,17 @@ class ProjectReader:
             if fields is not None:
                 name = names.read(fields, schema.PROJECT_NAME)
                 found[name] = self._project(fields, name)
+        for template in self._templates.values():
+            if template.name not in self._called:
+                text = f'template "{template.name}" is unused: no project calls it'
+                self._reader.report("unused", place_of(template.name_node), text)
         return Projects(found, self._trees.first_named, self._trees.parents)
 
     def _project(self, fields: Fields, name: str) -> Project:
         what = f'project "{name}"'
         parts: dict[str, list[Source]] = {}
         for call in read_calls(self._reader, fields, what, self._templates):
+            self._called.add(call.template.name)
             for pipeline, source in expand(self._reader, call, name):
                 parts.setdefault(pipeline, []).append(source)
         for pipeline, (key, value) in fields.others.items():

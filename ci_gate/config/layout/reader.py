@@ -24,6 +24,7 @@ WARNINGS = frozenset(
         "always-true",
         "never-matches",
         "slow-regex",
+        "bad-pattern",
     }
 )
 NOTES = frozenset({"unused", "pattern-after-job", "conditional-parent"})

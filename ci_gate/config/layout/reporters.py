@@ -6,10 +6,11 @@ from yaml.nodes import MappingNode, Node
 
 from ci_gate.config.document import Entry, Place, place_of, scalar_value
 from ci_gate.config.layout import schema
-from ci_gate.config.layout.fields import Fields, Key, Table, read_fields
+from ci_gate.config.layout.fields import Fields, Key, Table, check_pattern, read_fields
 from ci_gate.config.layout.reader import Reader, described, shortened, spot
 from ci_gate.config.layout.votes import vote_value
 from ci_gate.config.nearest import nearest
+from ci_gate.config.report_patterns import IN_MAILS
 from ci_gate.model.layout import GerritReporter, Reporter, SmtpReporter, SqlReporter
 
 DRIVERS = ("gerrit", "smtp", "sql")
@@ -87,6 +88,7 @@ def _read(reader: Reader, name: str, entry: Entry, driver: str) -> Reporter | No
         return None
     if driver == "sql":
         return SqlReporter(name, fields[schema.SCORE])
+    check_pattern(reader, fields, schema.MAIL_SUBJECT, IN_MAILS, "the usual subject is used instead")
     return SmtpReporter(
         name, to=fields[schema.MAIL_TO], sender=fields[schema.MAIL_FROM], subject=fields[schema.MAIL_SUBJECT]
     )

@@ -37,6 +37,7 @@ class Template(NamedTuple):
     trees: Mapping[str, tuple[Leaf, ...]]
     parameters: frozenset[str]
     is_plain: bool
+    name_node: Node
 
 
 class Call(NamedTuple):
@@ -59,7 +60,9 @@ def read_templates(
         fields = read_fields(reader, member, schema.PROJECT_TEMPLATE, "a project template")
         if fields is not None:
             name = names.read(fields, schema.TEMPLATE_NAME)
-            found[name] = _template(reader, fields, name, pipelines)
+            template = _template(reader, fields, name, pipelines)
+            if name:
+                found[name] = template
     return found
 
 
@@ -78,7 +81,8 @@ def _template(reader: Reader, fields: Fields, name: str, pipelines: Collection[s
         tree = read_tree(reader, pipeline, value, key)
         trees[pipeline] = _template_strings(reader, tree, parameters)
     is_plain = all(_is_plain(leaf.name) for tree in trees.values() for leaf in walk(tree))
-    return Template(name, trees, frozenset(parameters - {SHORT_NAME}), is_plain)
+    name_node = fields.value(schema.TEMPLATE_NAME) or fields.node
+    return Template(name, trees, frozenset(parameters - {SHORT_NAME}), is_plain, name_node)
 
 
 def check_pipeline(reader: Reader, name: str, key: ScalarNode, what: str, pipelines: Collection[str]) -> None:
