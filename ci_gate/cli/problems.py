@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,7 @@ from ci_gate.config.problems import Level, Problem
 BOLD, DIM, RESET = "\033[1m", "\033[2m", "\033[0m"
 COLOURS = {Level.ERROR: "\033[31m", Level.WARNING: "\033[33m", Level.NOTICE: "\033[36m", Level.NOTE: "\033[36m"}
 WIDEST_LINE = 160
+LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # YAML's
 HIDDEN = {"\t": " "}
 
 
@@ -73,6 +75,6 @@ class _Sources:
                 text = Path(problem.file).read_text(encoding="utf-8-sig", errors="replace")
             except OSError:
                 text = ""
-            self._files[problem.file] = text.split("\n")
+            self._files[problem.file] = LINE_END.split(text)
         lines = self._files[problem.file]
-        return lines[problem.line - 1].rstrip("\r") if problem.line <= len(lines) else ""
+        return lines[problem.line - 1] if problem.line <= len(lines) else ""

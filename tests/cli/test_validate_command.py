@@ -142,6 +142,14 @@ def test_the_caret_stands_below_the_character(layout, capsys, name, indent):
     assert caret == " " * (4 + len('  - {name: "') + indent + len('", ')) + "^", excerpt
 
 
+def test_the_line_below_is_the_one_that_yaml_counted(layout, capsys):
+    layout.write_text(LAYOUT.replace("pipelines:", '# a\u2028# b\x85pipelines:').replace("    check:\n", "    chek:\n"))
+    assert main(["validate", str(layout)]) == 1
+    headline, excerpt, *_ = capsys.readouterr().out.splitlines()
+    assert f"{layout}:11:5: error" in headline
+    assert excerpt == "        chek:"
+
+
 def test_nothing_of_a_file_reaches_the_terminal_as_a_command(layout, capsys):
     layout.write_text(LAYOUT + "# \x1b[31m red\n")
     assert main(["validate", str(layout)]) == 1

@@ -270,3 +270,9 @@ def test_what_nobody_uses_is_noted(layouts):
     )
     assert layouts.problems(text, notes=True) == ["8:18 unused", "9:12 unused", "10:12 unused", "13:12 unused"]
     assert layouts.texts(text, notes=True)[-1] == 'template "unused" is unused: no project calls it'
+
+
+def test_an_event_that_nothing_can_start_from_is_warned_of(layouts):
+    text = CHECK.replace("patchset-created", "[project-created, dropped-output]") + "projects: []\n"
+    assert layouts.problems(text) == ["6:11 no-effect"]
+    assert layouts.problems(text.replace("dropped-output", "change-merged")) == []

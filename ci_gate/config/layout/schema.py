@@ -43,10 +43,18 @@ FURTHER_EVENTS = (
     "wip-state-changed",
     "private-state-changed",
     "change-deleted",
-    "project-created",
-    "project-head-updated",
 )
 """What ci-gate takes besides (gerrit-wire.md 3.3)."""
+EVENTS_WITHOUT_SUBJECT = (
+    "project-created",
+    "project-head-updated",
+    "batch-ref-updated",
+    "dropped-output",
+    "ref-replicated",
+    "ref-replication-done",
+    "ref-replication-scheduled",
+)
+"""They name neither a change nor a single ref: known, and nothing can start from them."""
 ZUUL_EVENTS = ("parent-change-enqueued", "project-change-merged")
 
 
@@ -145,7 +153,8 @@ PRIORITY_ENTRY = Table(
 
 # --- triggers ---
 
-EVENT = Key("event", Several(Choice((*CLASSIC_EVENTS, *FURTHER_EVENTS))), NO_TEXTS, "The event's type.", required=True)
+EVENTS = Several(Choice((*CLASSIC_EVENTS, *FURTHER_EVENTS, *EVENTS_WITHOUT_SUBJECT)))
+EVENT = Key("event", EVENTS, NO_TEXTS, "The event's type.", required=True)
 BRANCH = Key("branch", REGEXES, NO_EXPRESSIONS, "Matches the change's branch.")
 REF = Key("ref", REGEXES, NO_EXPRESSIONS, "Matches the name of an updated ref.")
 IGNORE_DELETES = Key("ignore-deletes", Flag(), True, "Pass over deleted refs.")

@@ -72,6 +72,9 @@ def _gerrit_filter(reader: Reader, fields: Fields, trigger: str) -> EventFilter:
     if schema.EVENT in fields and not types:
         place = fields.value_place(schema.EVENT)
         reader.report("bad-value", place, f"event: nothing is named; allowed: {', '.join(schema.CLASSIC_EVENTS)}")
+    if types and set(types) <= set(schema.EVENTS_WITHOUT_SUBJECT):
+        text = f"event has no effect: {', '.join(types)} names neither a change nor a ref, so nothing can start from it"
+        reader.report("no-effect", fields.key_place(schema.EVENT), text)
     if fields[schema.REF] and types and "ref-updated" not in types:
         place = fields.key_place(schema.REF)
         reader.report("ref-without-ref-event", place, "ref can only be used with the event ref-updated")
