@@ -24,6 +24,7 @@ PLAIN = re.compile(rf"(?:{_ONE}|[\^$|]|\((?:\?:)?{_GROUPED}\)\??)*")
 """Expressions of the usual parts in a usual order. They compile, mean today what they meant, and have no repeat within
 a repeat: nothing needs to be done about them before they are used, and most never are while a layout is checked."""
 
+LEADING_FLAGS = re.compile(r"\A\(\?[a-z]+\)")
 ANCHOR_INSIDE = re.compile(r"[^|(\[]\^|\$[^|)]|\\[AZ]|\(\?!\)")
 REPEATED_GROUP = re.compile(r"\)[*+{]")
 
@@ -60,15 +61,15 @@ def is_plain(source: str) -> bool:
 def doubts_about(expression: Expression, *, for_strangers: bool) -> Iterator[tuple[str, str]]:
     """What cannot be meant, as code and text. Most expressions are seen at once to be above doubt."""
     source = expression.python_source
-    if ANCHOR_INSIDE.search(source):
+    if ANCHOR_INSIDE.search(LEADING_FLAGS.sub("", source)):
         from ci_gate.config.layout.impossible import can_never_match  # noqa: PLC0415  # few layouts need it
 
         if can_never_match(source):
             yield "never-matches", "nothing can match this: it asks for text before the beginning or after the end"
-    if REPEATED_GROUP.search(source) and not (for_strangers and _is_linear(source)):
+    if REPEATED_GROUP.search(source):
         from ci_gate.config.layout.backtracking import may_take_for_ever  # noqa: PLC0415  # as above
 
-        if may_take_for_ever(source):
+        if may_take_for_ever(source) and not (for_strangers and _is_linear(source)):
             yield "slow-regex", "this may take for ever: a repeat within a repeat can match one text in countless ways"
 
 

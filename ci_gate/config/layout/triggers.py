@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from functools import partial
 
@@ -19,6 +20,8 @@ from ci_gate.model.layout import EventFilter, VoteRequirement
 
 COMMENTS_BEGIN = ("patch set ", "uploaded patch set ", "abandoned", "restored", "change has been ", "created a revert ")
 """All that Gerrit begins a comment with."""
+
+BEGINS_WITH_TEXT = re.compile(r"(\(\?[a-ln-z]+\))?(\^|\\A)(\\s\*| \*)*\w", re.ASCII)
 
 FilterReader = Callable[[Reader, Fields, str], EventFilter]
 
@@ -112,7 +115,7 @@ def _check_comments(reader: Reader, fields: Fields) -> None:
 
 
 def _beginning(expression: Expression) -> str:
-    if not expression.source.startswith(("^", "(", "\\A")):
+    if not BEGINS_WITH_TEXT.match(expression.python_source):
         return ""
     from ci_gate.config.layout.impossible import beginning  # noqa: PLC0415  # takes its time, and few need it
 
