@@ -19,7 +19,15 @@ from ci_gate.merger.commits import Identity
 from ci_gate.merger.conflict import ConflictError
 from ci_gate.merger.history import merge_bases
 from ci_gate.merger.made import MadeBefore
-from ci_gate.merger.names import PRIVATE_FOLDER, UnsafeNameError, is_build_set, is_change_ref, is_ref, published_ref
+from ci_gate.merger.names import (
+    PRIVATE_FOLDER,
+    UnsafeNameError,
+    is_build_set,
+    is_change_ref,
+    is_object_id,
+    is_ref,
+    published_ref,
+)
 from ci_gate.merger.objects import MissingObjectError
 from ci_gate.merger.records import BranchState, Record, Records
 from ci_gate.merger.refs import BRANCHES
@@ -70,6 +78,8 @@ class _Here:
 class Engine:
     """Repositories below ``settings.git_dir``; ``repositories`` are those that were asked for, by project.
 
+    ``on_loss`` hears of each project whose repository was lost, with all that was published in it.
+
     At most ``FETCHES_AT_ONCE`` projects of one Gerrit are fetched at a time: none sees too many connections, and one
     that does not answer takes nothing from the others.
     """
@@ -78,15 +88,18 @@ class Engine:
         self,
         settings: MergerSettings,
         gerrits: Mapping[str, GerritSettings],
+        *,
         project_url: Callable[[str, str], str] | None,
         relook_s: float,
         fetch_deadline_s: float,
+        on_loss: Callable[[str], None],
     ) -> None:
         self._git_dir = settings.git_dir.absolute()
         self._gerrits = gerrits
         self._project_url = project_url
         self._relook_s = relook_s
         self._fetch_deadline_s = fetch_deadline_s
+        self._on_loss = on_loss
         self.records = Records(self._git_dir / PRIVATE_FOLDER / "states")
         identity = Identity(settings.git_user_name or OWN_NAME, settings.git_user_email or OWN_EMAIL)
         self._made = MadeBefore(identity)
@@ -138,6 +151,11 @@ class Engine:
             if not await self.repository(project).has(_refs(states, record.request.ref)):
                 return False
         return True
+
+    async def of_use(self, project: str, since: float) -> list[MergeRequest]:
+        """The requests whose states in a project were of use after a moment, in seconds since the epoch."""
+        look = partial(_recorded_in, self.records, project, since)
+        return await asyncio.get_running_loop().run_in_executor(self.threads, look)
 
     async def update(self, request: UpdateRequest) -> None:
         """Bring the project's branches and tags up to date."""
@@ -243,7 +261,9 @@ class Engine:
     def repository(self, project: str) -> Repository:
         """Raises UnsafeNameError."""
         if project not in self.repositories:
-            self.repositories[project] = Repository(self._git_dir, project, self.threads, self._fetch_deadline_s)
+            self.repositories[project] = Repository(
+                self._git_dir, project, self.threads, self._fetch_deadline_s, on_loss=lambda: self._on_loss(project)
+            )
         return self.repositories[project]
 
     def _origin(self, connection: str, project: str, given_url: str | None) -> Origin:
@@ -268,6 +288,11 @@ def _last_recorded(records: Records, chain: Sequence[MergeRequest]) -> tuple[int
         if record is not None and record.request == chain[index]:
             return index, record
     return -1, None
+
+
+def _recorded_in(records: Records, project: str, since: float) -> list[MergeRequest]:
+    found = [records.read(build_set) for build_set in records.used_since(since)]
+    return [each.request for each in found if each is not None and project in each.projects()]
 
 
 async def _look(repository: Repository, request: MergeRequest) -> _Here:
@@ -317,6 +342,9 @@ def _check_names(request: MergeRequest) -> None:
         raise UnsafeNameError(f"{request.ref!r} cannot be the name of a build set")
     if not is_change_ref(request.refspec):
         raise UnsafeNameError(f"{request.refspec!r} is not the ref of a change")
+    for commit in (request.revision, request.base):
+        if commit is not None and not is_object_id(commit):
+            raise UnsafeNameError(f"{commit!r} is not the id of a commit")
     if not is_ref(request.branch):
         raise MissingBranchError(f"{request.branch!r} cannot be the name of a branch")
 

@@ -29,6 +29,7 @@ from ci_gate.model.merge import MergeAnswer, MergeOutcome, MergeRequest, UpdateR
 
 RELOOK_S = 60.0
 DEADLINE_S = 900.0
+RESTORED_S = 86_400.0  # the service says every hour what is of use
 FAILURES_REMEMBERED = 1000
 
 _AHEAD = "the build set ahead, "
@@ -76,8 +77,16 @@ class LocalMerger:
     ) -> None:
         self._url = settings.zuul_url
         self._retention_s = settings.ref_retention_s
-        self._engine = Engine(settings, gerrits, project_url, relook_s, fetch_deadline_s)
+        self._engine = Engine(
+            settings,
+            gerrits,
+            project_url=project_url,
+            relook_s=relook_s,
+            fetch_deadline_s=fetch_deadline_s,
+            on_loss=self._restore_soon,
+        )
         self._under_way: dict[str, tuple[Request, asyncio.Task[MergeAnswer]]] = {}
+        self._restoring: set[asyncio.Task[None]] = set()
         self._failures: OrderedDict[str, MergeAnswer] = OrderedDict()
 
     async def merge(self, request: MergeRequest, precedence: Precedence = Precedence.NORMAL) -> MergeAnswer:
@@ -113,7 +122,7 @@ class LocalMerger:
         await keep_house(self._engine)
 
     async def close(self) -> None:
-        tasks = [task for _, task in self._under_way.values()]
+        tasks: list[asyncio.Task[Any]] = [*self._restoring, *(task for _, task in self._under_way.values())]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -145,6 +154,19 @@ class LocalMerger:
                 raise AheadError(answer)
             record = await self._engine.recall(name) or record
         return record
+
+    def _restore_soon(self, project: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._restore(project), name=f"restoring {project}")
+        self._restoring.add(task)
+        task.add_done_callback(self._restoring.discard)
+
+    async def _restore(self, project: str) -> None:
+        """A new clone has nothing of what was published before: builds may be about to fetch it."""
+        lost = await self._engine.of_use(project, time.time() - RESTORED_S)
+        if lost:
+            log.warning("states are made again in a new clone", project=project, states=len(lost))
+        for request in lost:
+            await self.merge(request)
 
     # --- one answer a name, whatever happens ---
 

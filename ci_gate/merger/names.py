@@ -15,6 +15,7 @@ PRIVATE_FOLDER = ".ci-gate"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST_COMPONENT = 255
 _BUILD_SET = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 _FORBIDDEN_IN_REFS = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
 
 
@@ -55,6 +56,10 @@ def is_ref(name: str) -> bool:
 
 def is_change_ref(refspec: str) -> bool:
     return refspec.startswith("refs/changes/") and is_ref(refspec)
+
+
+def is_object_id(name: str) -> bool:
+    return _OBJECT_ID.fullmatch(name) is not None
 
 
 def is_build_set(name: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -124,11 +124,18 @@ class Records:
 
     def unused_since(self, moment: float) -> list[str]:
         """The build sets whose states were of no use after a moment, in seconds since the epoch."""
+        return self._names(lambda time: time < moment)
+
+    def _names(self, wanted: Callable[[float], bool]) -> list[str]:
         if not self._folder.is_dir():
             return []
         with os.scandir(self._folder) as files:
-            names = [file.name for file in files if file.name.endswith(_SUFFIX) and _time_of(file) < moment]
+            names = [file.name for file in files if file.name.endswith(_SUFFIX) and wanted(_time_of(file))]
         return [name.removesuffix(_SUFFIX) for name in names]
+
+    def used_since(self, moment: float) -> list[str]:
+        """The build sets whose states were of use after a moment, in seconds since the epoch."""
+        return self._names(lambda time: time >= moment)
 
     def forget(self, build_set: str) -> None:
         self._path(build_set).unlink(missing_ok=True)
@@ -138,10 +145,11 @@ class Records:
 
 
 def _time_of(file: os.DirEntry[str]) -> float:
+    """Not a number, which is neither before nor after anything, for one that is gone."""
     try:
         return file.stat().st_mtime
     except FileNotFoundError:
-        return math.inf
+        return math.nan
 
 
 def _from_json(value: dict[str, Any]) -> Record:

@@ -49,9 +49,15 @@ class Repository:
     """
 
     def __init__(
-        self, git_dir: Path, project: str, threads: Executor, fetch_deadline_s: float = FETCH_DEADLINE_S
+        self,
+        git_dir: Path,
+        project: str,
+        threads: Executor,
+        fetch_deadline_s: float = FETCH_DEADLINE_S,
+        *,
+        on_loss: Callable[[], None] = lambda: None,
     ) -> None:
-        """Raises UnsafeNameError for a project name that cannot be a path."""
+        """``on_loss``: what was published is gone. Raises UnsafeNameError for a name that cannot be a path."""
         self.project = project
         self.path = repository_path(git_dir, project)
         self.git = Git(self.path)
@@ -64,6 +70,7 @@ class Repository:
         self._upstream = Upstream(project, self.path, self.private, fetch_deadline_s)
         self._bench = Workbench(self.git)
         self._threads = threads
+        self._on_loss = on_loss
         self._lock = asyncio.Lock()
         self._used_before = self._checked = False
         self._inspected_at = -INSPECT_AFTER_S
@@ -160,6 +167,7 @@ class Repository:
             async with self._lock:
                 await self._begin_anew()
             await self._upstream.clone(origin)
+            self._on_loss()
         if self._url != origin.url:
             await self._work(lambda _: self._follow(origin))
         fetched = await self._upstream.fetch(origin, branches=branches, change=change)

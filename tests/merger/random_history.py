@@ -146,10 +146,16 @@ class History:
         return b"".join(lines)
 
 
+class UncleanError(Exception):
+    """A fresh checkout counts as changed: its line ends are not as its attributes say. git then merges nothing."""
+
+
 def merge_plainly(work_tree: Path, mode: MergeMode, base: str, change: str) -> str | None:
-    """The tree that git itself makes in a work tree, None if it refuses."""
+    """The tree that git itself makes in a work tree, None if it refuses. Raises UncleanError."""
     git(work_tree, "checkout", "-q", "--force", "--detach", base)
     git(work_tree, "clean", "-qffdx")
+    if git(work_tree, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules").stdout:
+        raise UncleanError
     done = git(work_tree, *PLAIN_COMMANDS[mode], change, check=False)
     if done.returncode == 0:
         return out(work_tree, "rev-parse", "HEAD^{tree}")

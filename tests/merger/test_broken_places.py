@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from merger_world import git, out, request
+from merger_world import git, merge_chain, out, request
 
 from ci_gate.merger import repository as repository_module
 from ci_gate.model.merge import MergeMode, MergeOutcome, UpdateRequest
@@ -238,3 +238,16 @@ async def test_a_record_that_cannot_be_read_is_made_anew(world, upstream, merger
     first = await merger.merge(request(change, "Z1"))
     (world.git_dir() / ".ci-gate" / "states" / "Z1.json").write_text("{")
     assert (await world.merger().merge(request(change, "Z1"))).commit == first.commit
+
+
+async def test_states_that_are_of_use_are_made_again_when_a_repository_is_lost(world, upstream, merger):
+    upstream.push({"other": "x\n"})
+    chain = [request(upstream.change({f"f{number}": "x\n"}, onto="stable"), f"Z{number + 1}") for number in range(3)]
+    await merge_chain(merger, *chain)
+    published = world.refs("p1")
+    shutil.rmtree(world.repository("p1") / "objects")
+    await merges(merger, upstream)
+    async with asyncio.timeout(20):
+        while not published.keys() <= world.refs("p1").keys():  # noqa: ASYNC110  # nobody waits for it but builds
+            await asyncio.sleep(0.02)
+    assert {name: commit for name, commit in world.refs("p1").items() if name in published} == published
