@@ -47,15 +47,15 @@ async def measure() -> list[Figure]:
         figures += [await _fetching(site)]
         site.add_old_refs(OLD_REFS)
         figures += [await _last_new(site, depth, f", {OLD_REFS:,} older refs") for depth in DEPTHS]
-    with _made(MANY_FILES, MANY_COMMITS, changes=RUNS + 1) as site:
+    with _made(MANY_FILES, MANY_COMMITS, changes=1) as site:
         large = f" of {MANY_FILES:,} files and {MANY_COMMITS:,} commits"
-        figures += [await _one(site, mode, f"{large}, {mode}", "< 75") for mode in MergeMode]
-        none, fetch_none = await _one(site, MergeMode.MERGE_RESOLVE, "", ""), await _fetch_nothing(site, "")
+        by_mode = {mode: await _one(site, mode, f"{large}, {mode}", "< 75") for mode in MergeMode}
+        none, fetch_none = by_mode[MergeMode.MERGE_RESOLVE], await _fetch_nothing(site, large)
         site.add_old_refs(VERY_MANY_REFS)
-        refs = f" with {VERY_MANY_REFS:,} old refs"
-        merge = await _one(site, MergeMode.MERGE_RESOLVE, f"{large}{refs}", f"< {1.25 * none.median:.1f}")
-        fetch = await _fetch_nothing(site, f"{large}{refs}", f"< {1.25 * fetch_none.median:.1f}")
-        figures += [merge, replace(fetch_none, what=f"fetch into a repository{large}"), fetch]
+        refs = f"{large} with {VERY_MANY_REFS:,} old refs"
+        merge = await _one(site, MergeMode.MERGE_RESOLVE, f"{refs}, merge-resolve", f"< {1.25 * none.median:.1f}")
+        fetch = await _fetch_nothing(site, refs, f"< {1.25 * fetch_none.median:.1f}")
+        figures += [*by_mode.values(), merge, fetch_none, fetch]
     return figures
 
 
@@ -73,11 +73,11 @@ async def _last_new(site: Site, depth: int, where: str) -> Figure:
 async def _all_new(site: Site, depth: int) -> Figure:
     """Nothing of a chain was merged before, as after a reset or on another host."""
     took = []
-    for _ in range(RUNS):
+    for run in range(RUNS):
         async with site.merger() as merger:
             await site.chain(merger, site.changes[-1:])
             begun = time.perf_counter()
-            await site.chain(merger, site.changes[:depth])
+            await site.chain(merger, site.changes[run : run + depth][::-1])
             took.append((time.perf_counter() - begun) * 1000)
     return Figure(f"merge of a chain of {depth}, all new", "ms", took, WANTED_NEW[depth])
 
@@ -85,7 +85,7 @@ async def _all_new(site: Site, depth: int) -> Figure:
 async def _one(site: Site, mode: MergeMode, where: str, wanted: str) -> Figure:
     async with site.merger() as merger:
         await site.chain(merger, site.changes[:1])
-        requests = [replace(site.request(change), mode=mode) for change in site.changes[1:]]
+        requests = [replace(site.request(change), mode=mode) for change in site.add_changes(3 * RUNS, fetched=True)]
         took = [await _took(merger, request) for request in requests]
     return Figure(f"merge in a repository{where}", "ms", took, wanted)
 
@@ -208,7 +208,7 @@ class Site:
         self._import(stream)
         self.add_changes(changes)
 
-    def add_changes(self, count: int) -> list[_Change]:
+    def add_changes(self, count: int, *, fetched: bool = False) -> list[_Change]:
         """Each one commit on an older commit of the branch, and each in a file of its own."""
         base = f"refs/heads/{BRANCH}~{min(10, self.commits - 1)}"
         first = len(self.changes)
@@ -221,6 +221,8 @@ class Site:
             ref = f"refs/changes/{number % 100:02}/{number}/1"
             added.append(_Change(ref, _git(self.upstream, "rev-parse", ref)))
         self.changes += added
+        if fetched:
+            _git(self.repository, "fetch", "-q", "--no-tags", str(self.upstream), *(each.ref for each in added))
         return added
 
     def add_old_refs(self, count: int) -> None:

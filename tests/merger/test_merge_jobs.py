@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -190,6 +191,13 @@ async def test_an_update_brings_the_branches_and_is_always_answered_alike(world,
     assert out(world.repository("p1"), "rev-parse", "refs/heads/master") == moved
     answer = await host.ask("merger:update", project="p1", connection_name="gerrit", url="/nowhere")
     assert (answer["updated"], kind(answer)) == (True, "fetch")
+
+
+async def test_updates_of_several_projects_go_on_side_by_side(world, upstream, host):
+    other = world.project("p2")
+    asked = [{"project": each.project, "connection_name": "gerrit", "url": str(each.path)} for each in (upstream, other)]
+    answers = await asyncio.gather(*(host.ask("merger:update", **each) for each in asked * 2))
+    assert answers == [{"updated": True, "zuul_url": ZUUL_URL}] * 4
 
 
 async def test_the_repository_follows_the_url_of_the_request(world, upstream, host):
