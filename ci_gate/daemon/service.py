@@ -119,7 +119,7 @@ class Service:
             await self._start_gearman_server(parts)
             merger = await self._start_merger(parts)
             outbox = await self._start_workers(parts, merger)
-            await self._start_web(parts)
+            await self._start_web(parts, merger)
             recorder = Recorder(
                 self._beginning.journal,
                 self._beginning.standing,
@@ -324,13 +324,14 @@ class Service:
             parts.push_async_callback(offered.stop)
         return outbox
 
-    async def _start_web(self, parts: AsyncExitStack) -> None:
+    async def _start_web(self, parts: AsyncExitStack, merger: Merger) -> None:
         settings = self.settings.web
         app = make_app(
             view=self._view,
             operations=self.observer.operations,
             settings=settings,
             routes=git_routes(self.settings.merger.git_dir),
+            trouble=lambda: merger.trouble,
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
         await runner.setup()

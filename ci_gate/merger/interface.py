@@ -17,6 +17,11 @@ class Merger(Protocol):
         """After so many seconds an answer is not to be expected any more."""
         ...
 
+    @property
+    def trouble(self) -> str:
+        """What keeps it from merging, as a full disk does; empty once it has merged again."""
+        ...
+
     async def merge(self, request: MergeRequest, precedence: Precedence = Precedence.NORMAL) -> MergeAnswer:
         """Make and publish a speculative state. Asked again with the same request, it answers the same commit.
 

@@ -87,6 +87,7 @@ class LocalMerger:
         )
         self._under_way: dict[str, tuple[Request, asyncio.Task[MergeAnswer]]] = {}
         self._restoring: set[asyncio.Task[None]] = set()
+        self.trouble = ""
         self._failures: OrderedDict[str, MergeAnswer] = OrderedDict()
 
     async def merge(self, request: MergeRequest, precedence: Precedence = Precedence.NORMAL) -> MergeAnswer:
@@ -184,6 +185,7 @@ class LocalMerger:
         begun = time.monotonic()
         try:
             answer = await work()
+            self.trouble = ""
         except AheadError as problem:
             ahead = problem.answer
             answer = MergeAnswer(name, ahead.outcome, url=self._url, paths=ahead.paths, detail=str(problem))
@@ -198,6 +200,8 @@ class LocalMerger:
             OSError,
         ) as problem:
             outcome = _OUTCOMES.get(type(problem), MergeOutcome.INTERNAL)
+            if isinstance(problem, GitError | OSError):
+                self.trouble = f"merging fails: {problem}"
             answer = MergeAnswer(name, outcome, url=self._url, detail=str(problem))
         self._remember(answer)
         _tell(request, answer, time.monotonic() - begun)

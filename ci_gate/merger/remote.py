@@ -48,6 +48,7 @@ class RemoteMerger:
     """``folder`` keeps what was asked; ``url_of`` (connection, project) is where projects come from."""
 
     deadline_s = DEADLINE_S
+    trouble = ""  # theirs
 
     def __init__(self, jobs: Jobs, folder: Path, url_of: UrlOf) -> None:
         self._jobs = jobs

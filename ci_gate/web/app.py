@@ -45,11 +45,13 @@ def make_app(
     settings: WebSettings,
     clock: Callable[[], float] = time.time,
     routes: Iterable[web.AbstractRouteDef] = (),
+    trouble: Callable[[], str] = lambda: "",
 ) -> web.Application:
     """Everything that is served, at ``/`` and again below ``settings.prefix``, whether a front end strips it or not.
 
     ``view`` and ``operations`` are called on the loop's thread and must be quick. ``clock`` gives seconds since the
-    epoch. The handlers of ``routes`` may rely on ``request.match_info`` alone, not on the path.
+    epoch. The handlers of ``routes`` may rely on ``request.match_info`` alone, not on the path. ``trouble`` says in
+    words what fails the health check, for as long as it does.
     """
     renderer = Renderer(view, operations, clock, settings.status_expiry_s)
 
@@ -59,7 +61,7 @@ def make_app(
 
     app = web.Application()
     app.cleanup_ctx.append(stop_rendering)
-    everything = [*_status_routes(renderer, settings.status_expiry_s), *_page_routes(_load_static()), *routes]
+    everything = [*_status_routes(renderer, settings.status_expiry_s, trouble), *_page_routes(_load_static()), *routes]
     app.add_routes(everything)
     prefix = settings.prefix.strip("/")
     if prefix:
@@ -78,7 +80,7 @@ async def _add_slash(request: web.Request) -> web.StreamResponse:
 # --- status ------------------------------------------------------------------------------------------------------
 
 
-def _status_routes(renderer: Renderer, expiry_s: int) -> list[web.RouteDef]:
+def _status_routes(renderer: Renderer, expiry_s: int, trouble: Callable[[], str]) -> list[web.RouteDef]:
     async def status(request: web.Request) -> web.Response:
         rendering = await renderer.current()
         return _answer(request, rendering.page, expiry_s)
@@ -88,7 +90,9 @@ def _status_routes(renderer: Renderer, expiry_s: int) -> list[web.RouteDef]:
         return _answer(request, rendering.items_page(request.match_info["id"]), expiry_s)
 
     async def healthy(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n", headers={hdrs.CACHE_CONTROL: "no-store"})
+        wrong = trouble()
+        headers = {hdrs.CACHE_CONTROL: "no-store"}
+        return web.Response(text=f"{wrong or 'ok'}\n", headers=headers, status=503 if wrong else 200)
 
     return [
         web.get(r"/{name:status(\.json)?}{slash:/?}", status),

@@ -93,8 +93,10 @@ async def test_a_disk_that_is_full_while_merging_fails_the_merge(small_disk, wor
     answer = await merger.merge(request(second, "Z3", "Z1", revision=second.commit))
     assert answer.outcome is MergeOutcome.INTERNAL
     assert "No space left on device" in answer.detail
+    assert "No space left on device" in merger.trouble
     filler.unlink()
     assert (await merger.merge(request(second, "Z3", "Z1", revision=second.commit))).outcome is MERGED
+    assert not merger.trouble
     await merges(merger, upstream)
 
 

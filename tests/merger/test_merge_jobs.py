@@ -195,7 +195,8 @@ async def test_an_update_brings_the_branches_and_is_always_answered_alike(world,
 
 async def test_updates_of_several_projects_go_on_side_by_side(world, upstream, host):
     other = world.project("p2")
-    asked = [{"project": each.project, "connection_name": "gerrit", "url": str(each.path)} for each in (upstream, other)]
+    projects = (upstream, other)
+    asked = [{"project": each.project, "connection_name": "gerrit", "url": str(each.path)} for each in projects]
     answers = await asyncio.gather(*(host.ask("merger:update", **each) for each in asked * 2))
     assert answers == [{"updated": True, "zuul_url": ZUUL_URL}] * 4
 

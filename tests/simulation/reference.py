@@ -116,6 +116,15 @@ class Reference(JobRules):
         if self.records.refresh(*key, set()) is not None:
             self.enter(lane, key, by_hand=True)
 
+    def _drop(self, lane: Lane, queue: Queue, item: Item) -> None:
+        """It has no place in the new layout."""
+        if not item.reported:
+            self.withdraw(lane, item)
+            return
+        for each in item.behind:  # whether it will be merged is not known
+            self._reset(lane, each)
+        self._leave(queue, item)
+
     def reload(self, layout: Layout) -> None:
         """13, with what is fixed: links stay, and who follows a head goes by the same rule as the head."""
         former, self.layout, self.lanes = self.lanes, layout, lanes_of(layout)
@@ -124,12 +133,8 @@ class Reference(JobRules):
                 for item in [each for each in queue.items if each.live]:
                     project = self.project(item.key)
                     place = new.by_project.get(project) if new.dependent else layout.tree(project, new.pipeline.name)
-                    if place is None and item.reported:
-                        for each in item.behind:  # whether it will be merged is not known
-                            self._reset(old, each)
-                        self._leave(queue, item)
-                    elif place is None:
-                        self.withdraw(old, item)
+                    if place is None:
+                        self._drop(old, queue, item)
                 if not new.dependent:
                     new.queues.append(queue)
                 for item in queue.items if new.dependent else ():

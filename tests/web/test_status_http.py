@@ -28,8 +28,14 @@ class Site:
     def __init__(self, settings: WebSettings, routes: list[web.RouteDef]) -> None:
         self.now = NOW
         self.view: StatusView = VIEW
+        self.trouble = ""
         app = make_app(
-            view=lambda: self.view, operations=calm, settings=settings, clock=lambda: self.now, routes=routes
+            view=lambda: self.view,
+            operations=calm,
+            settings=settings,
+            clock=lambda: self.now,
+            routes=routes,
+            trouble=lambda: self.trouble,
         )
         self.server = TestServer(app, host="127.0.0.1")
 
@@ -96,6 +102,12 @@ async def test_nothing_but_the_pages_files_can_be_reached(site, path):
 async def test_the_health_check_says_ok(site):
     answer = await site.ask("/healthz")
     assert (answer.status, await answer.read()) == (200, b"ok\n")
+
+
+async def test_the_health_check_fails_while_there_is_trouble(site):
+    site.trouble = "merging fails: No space left on device"
+    answer = await site.ask("/healthz")
+    assert (answer.status, await answer.read()) == (503, b"merging fails: No space left on device\n")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
