@@ -220,7 +220,9 @@ async def test_a_file_that_a_power_cut_emptied_or_filled_with_zeros(world, upstr
     for content in (b"", b"\0" * 99):
         (world.repository("p1") / name).write_bytes(content)
         (world.repository("p1") / "packed-refs").touch()
-        await merges(world.merger(), upstream, f"Y{len(content)}")
+        restarted = world.merger()
+        await merges(restarted, upstream, f"Y{len(content)}")
+        await restarted.close()
 
 
 @pytest.mark.parametrize("name", ["HEAD", "packed-refs", "refs/heads/master", "config", "FETCH_HEAD", None])
