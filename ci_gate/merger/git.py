@@ -94,17 +94,22 @@ class Completed:
 class Git:
     """How to call git: ``directory`` is the repository (``GIT_DIR``), None for commands that make one.
 
-    ``environment`` comes on top of the fixed variables; ``folder`` is the current directory, by default the
-    repository.
+    ``environment`` comes on top of the fixed variables, ``config`` on top of the fixed settings; ``folder`` is the
+    current directory, by default the repository.
     """
 
     directory: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    config: Mapping[str, str] = field(default_factory=dict)
 
     def having(self, **variables: str) -> Git:
         """The same with more variables."""
         return replace(self, environment={**self.environment, **variables})
+
+    def set_to(self, key: str, value: str) -> Git:
+        """The same with another setting of git's configuration."""
+        return replace(self, config={**self.config, key: value})
 
     def within(self, folder: Path) -> Git:
         """The same in another current directory."""
@@ -179,8 +184,9 @@ class Git:
 
     def _variables(self) -> dict[str, str]:
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        config = {"GIT_CONFIG_COUNT": str(len(_CONFIG))}
-        for number, (key, value) in enumerate(_CONFIG.items()):
+        settings = {**_CONFIG, **self.config}
+        config = {"GIT_CONFIG_COUNT": str(len(settings))}
+        for number, (key, value) in enumerate(settings.items()):
             config |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
         where = {"GIT_DIR": os.fspath(self.directory)} if self.directory is not None else {}
         return {**inherited, **_FIXED, **config, **where, **self.environment}

@@ -26,10 +26,7 @@ PACKING = (
     ("repack", "-d", "-l", "--quiet", "--geometric=2"),  # loose objects, and packs that are small beside others
     ("commit-graph", "write", "--reachable", "--split", "--no-progress"),
 )
-COLLECTING = (
-    # Objects of states that were deleted go into one pack, not into a file each.
-    ("-c", "gc.cruftPacks=true", "gc", "--quiet"),
-)
+COLLECTING = (("gc", "--quiet"),)
 
 log = structlog.stdlib.get_logger("zuul.Repo")
 
@@ -76,8 +73,10 @@ async def maintain(repository: Repository) -> None:
     await pack_refs(repository)
     maintained, collected = repository.private / "maintained", repository.private / "collected"
     collects = await asyncio.to_thread(_is_over, collected, COLLECT_AFTER_S)
+    # Objects of states that were deleted go into one pack, not into a file each.
+    git = repository.git.set_to("gc.cruftPacks", "true")
     for command in COLLECTING if collects else PACKING:
-        await repository.git.run(*command, deadline_s=DEADLINE_S)
+        await git.run(*command, deadline_s=DEADLINE_S)
     await asyncio.to_thread(_mark, maintained, collected, collects)
     took_s = round(time.monotonic() - begun, 1)
     log.info("maintained", project=repository.project, collected=collects, took_s=took_s)

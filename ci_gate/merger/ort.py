@@ -16,6 +16,7 @@ from ci_gate.merger.conflict import ConflictError
 from ci_gate.merger.git import Git
 from ci_gate.merger.objects import Objects
 from ci_gate.merger.sessions import Session
+from ci_gate.merger.trees import EMPTY_TREE
 
 _OPTIONS = ("--write-tree", "-z", "--name-only", "--messages", "--allow-unrelated-histories")
 _CLEAN, _CONFLICTS = 0, 1
@@ -35,7 +36,8 @@ class MergeTree:
     """For one worker thread at a time."""
 
     def __init__(self, git: Git) -> None:
-        self._session = Session(git, "merge-tree", *_OPTIONS, "--stdin")
+        # Some versions take the attributes of a bare repository from its HEAD, which may be any branch.
+        self._session = Session(git.set_to("attr.tree", EMPTY_TREE), "merge-tree", *_OPTIONS, "--stdin")
 
     def merge(self, ours: str, theirs: str) -> _Outcome:
         """Raises GitError."""
