@@ -62,21 +62,22 @@ class Records:
         key = (number, patchset or details.current_patchset or "")
         if details.patch_set(key[1]) is None:
             return None
+        current = (number, details.current_patchset or "")
+        sibling = self.by_key.setdefault(current, Record(current, details))
+        self.by_key.setdefault(key, Record(key, details, sibling.merged, sibling.needs, sibling.needed_by))
         if number not in seen:
             seen.add(number)
-            self.by_key.setdefault(key, Record(key, details))
-            self.by_key.setdefault(
-                (number, details.current_patchset), Record((number, details.current_patchset), details)
-            )
-            mine = [each for each in self.by_key.values() if each.key[0] == number]
-            for record in mine:
+            for record in self._patch_sets(number):
                 record.details, record.merged = details, details.status == "MERGED"
             if details.status != "MERGED":
                 needs = tuple(dict.fromkeys(self._needs(details, seen)))
                 needed_by = tuple(dict.fromkeys(self._needed_by(details, seen)))
-                for record in mine:
+                for record in self._patch_sets(number):
                     record.needs, record.needed_by = needs, needed_by
-        return self.by_key.setdefault(key, Record(key, details))
+        return self.by_key[key]
+
+    def _patch_sets(self, number: str) -> list[Record]:
+        return [each for each in self.by_key.values() if each.key[0] == number]
 
     def _known(self, key: Key, seen: set[str]) -> Record | None:
         """As it is known; asked for only if it is not."""
