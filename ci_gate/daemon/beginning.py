@@ -70,11 +70,8 @@ def _begin(settings: Settings, loaded: LoadedLayout, journal: Journal, held: IO[
         )
         standing = Standing(0, digest, loaded.layout, scheduler, options, delays, Outstanding(), [])
     else:
-        memory = standing.scheduler.snapshot()
         standing.options, standing.event_delays = options, delays
-        standing.scheduler = Scheduler.restore(
-            standing.layout, memory, options=options, oracle=oracle, event_delays=delays
-        )
+        standing.ask(oracle)
         items = sum(len(queue.heads) for each in standing.scheduler.view().pipelines for queue in each.queues)
         log.info("goes on where it stood", step=standing.seq, queues_with_items=items)
     keep(journal, standing, now)

@@ -22,7 +22,9 @@ from ci_gate.model.options import SchedulerSettings
 from ci_gate.scheduler.codec import decode, encode
 from ci_gate.scheduler.effects import CancelBuild, Effect, RecordRunTime
 from ci_gate.scheduler.inputs import Input, LayoutReplaced
+from ci_gate.scheduler.oracle import Oracle
 from ci_gate.scheduler.scheduler import Scheduler
+from ci_gate.scheduler.snapshots.decisions import decode_decisions, encode_decisions
 from ci_gate.store.journal import Entry, Journal, SnapshotRow
 
 log = structlog.stdlib.get_logger("zuul.Journal")
@@ -47,6 +49,14 @@ class Standing:
     event_delays: Mapping[str, float]
     outstanding: Outstanding
     unsure: list[Effect]
+
+    def ask(self, oracle: Oracle) -> None:
+        """Decide from now on by this one's answers, and by the present options."""
+        decisions, memory = self.scheduler.decisions, self.scheduler.snapshot()
+        self.scheduler = Scheduler.restore(
+            self.layout, memory, options=self.options, oracle=oracle, event_delays=self.event_delays
+        )
+        self.scheduler.decisions = decisions
 
     @property
     def to_repeat(self) -> list[Effect]:
@@ -82,13 +92,7 @@ def recover(journal: Journal) -> Standing | None:
 def replay(journal: Journal, standing: Standing) -> Iterator[Replayed]:
     """Bring a standing up to the end of the journal, step by step."""
     oracle = ReplayingOracle()
-    standing.scheduler = Scheduler.restore(
-        standing.layout,
-        standing.scheduler.snapshot(),
-        options=standing.options,
-        oracle=oracle,
-        event_delays=standing.event_delays,
-    )
+    standing.ask(oracle)
     for entry in journal.entries(standing.seq):
         with _reading(f"step {entry.seq}"):
             message = decode_input(entry.kind, entry.input, lambda digest: layout_of(journal, digest), oracle)
@@ -111,6 +115,7 @@ def keep(journal: Journal, standing: Standing, at: float) -> None:
         "outstanding": [encode(each, Effect) for each in standing.outstanding],
         "options": encode(standing.options, SchedulerSettings),
         "event_delays": dict(standing.event_delays),
+        "decisions": encode_decisions(standing.scheduler.decisions),
     }
     journal.keep_snapshot(SnapshotRow(standing.seq, at, digest_of(text), json.dumps(body)))
 
@@ -132,6 +137,7 @@ def _of_snapshot(journal: Journal, row: SnapshotRow) -> Standing:
         scheduler = Scheduler.restore(
             layout, body["scheduler"], options=options, oracle=ReplayingOracle(), event_delays=delays
         )
+        scheduler.decisions = decode_decisions(body["decisions"])
         outstanding = Outstanding(decode(each, Effect) for each in body["outstanding"])  # type: ignore[arg-type]  # union
     return Standing(row.seq, row.layout, layout, scheduler, options, delays, outstanding, [])
 

@@ -174,10 +174,10 @@ TEXTS = {
 
 
 def _text(code: Code, values: Iterable[tuple[str, object]]) -> str:
-    return TEXTS[code].format(**{name: _shown(value) for name, value in values})
+    return TEXTS[code].format(**{name: shown(value) for name, value in values})
 
 
-def _shown(value: object) -> object:
+def shown(value: object) -> object:
     """Values are kept as they are, and made into words only when somebody reads them."""
     match value:
         case tuple() if all(isinstance(each, Expression) for each in value):

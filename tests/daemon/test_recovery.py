@@ -33,6 +33,7 @@ from simulate import history
 from simulated_layouts import random_layouts
 from simulated_world import SimulatedWorld
 
+WITH_LATE_CANCELS = 4
 OPTIONS = SchedulerSettings(url_pattern="{job.name}", report_times=False)
 
 
@@ -83,6 +84,8 @@ def test_everything_stands_as_it_stood(tmp_path, seed):
     assert standing.seq == recorded.seq
     assert json.dumps(standing.scheduler.snapshot()) == json.dumps(world.scheduler.snapshot())
     assert standing.layout == world.scheduler.layout
+    for subject, known in world.scheduler.decisions.by_subject.items():
+        assert [each.text for each in standing.scheduler.decisions.of(subject)] == [each.text for each in known]
     again = list(standing.outstanding)
     assert {each.ticket for each in again if isinstance(each, QueryChange | SearchChanges)} == set(world.asked)
     assert {each for each in again if isinstance(each, Merge | UpdateRepository)} == set(world.merges.values())
@@ -95,13 +98,12 @@ def test_everything_stands_as_it_stood(tmp_path, seed):
 
 
 def test_effects_without_an_outcome_of_the_last_step_may_never_have_left(tmp_path):
-    recorded = RecordedWorld(tmp_path, 3)
-    cancelled = [isinstance(each, CancelBuild) for effects in recorded.world.outputs for each in effects]
-    assert any(cancelled)
+    recorded = RecordedWorld(tmp_path, WITH_LATE_CANCELS)
     recorded.journal.append([], released=0)
     standing = recover(recorded.journal)
     kept_at = recorded.journal.last_snapshot().seq
     late = [each for effects in recorded.world.outputs[kept_at:] for each in effects if isinstance(each, CancelBuild)]
+    assert late, "the history is not what it was; choose another"
     assert [each for each in standing.unsure if isinstance(each, CancelBuild)] == late
 
 

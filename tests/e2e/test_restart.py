@@ -56,6 +56,18 @@ async def test_a_vote_whose_answer_was_lost_with_the_service_is_not_given_again(
     assert site.vote_of(change.number) == +1
 
 
+async def test_why_is_answered_after_a_restart_too(site):
+    change = site.upload()
+    await site.vote(change.number, +1)
+    await site.nothing_left()
+    await restart(site, signal.SIGTERM)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ci_gate", "explain", "-c", str(site.world.config), str(change.number)), stdout=PIPE
+    )
+    told, _ = await process.communicate()
+    assert "reported: SUCCESS" in told.decode()
+
+
 async def test_a_layout_that_changed_meanwhile_takes_over_at_the_start(site):
     site.jenkins.hold(JOB)
     site.jenkins.add_job("gate-more")
