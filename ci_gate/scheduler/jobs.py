@@ -11,7 +11,7 @@ from ci_gate.model.layout import Job, JobNode, Layout
 from ci_gate.scheduler.state import Item, JobsOfItem, State
 
 COMMIT_MESSAGE = "/COMMIT_MSG"
-MOST_REMEMBERED = 200_000  # (job, project, branch or ref): refs have no end
+MOST_REMEMBERED = 50_000  # (job, project, branch or ref): refs have no end
 UNKNOWN = object()
 
 
@@ -66,8 +66,8 @@ def applies(layout: Layout, job: Job, subject: Subject) -> bool:
         if len(layout.memo) >= MOST_REMEMBERED:
             layout.memo.clear()
         wanted = layout.memo[key] = _left_to_ask(job, subject.project, branch)
-    if wanted is None:
-        return False
+    if wanted is None or wanted is NOTHING_ASKED:
+        return wanted is not None
     files = subject.files if isinstance(subject, Change) else ()
     if wanted.files and not any(each.match(path) for path in files for each in wanted.files):
         return False
@@ -80,6 +80,9 @@ class FilesAsked(NamedTuple):
 
     files: tuple[Expression, ...]
     unless_all: tuple[tuple[Expression, ...], ...]
+
+
+NOTHING_ASKED = FilesAsked((), ())
 
 
 def _left_to_ask(job: Job, project: str, branch: str | None) -> FilesAsked | None:
@@ -95,7 +98,7 @@ def _left_to_ask(job: Job, project: str, branch: str | None) -> FilesAsked | Non
         if not each.all_files:
             return None
         unless_all.append(each.all_files)
-    return FilesAsked(job.files, tuple(unless_all))
+    return FilesAsked(job.files, tuple(unless_all)) if job.files or unless_all else NOTHING_ASKED
 
 
 def _are_all(files: tuple[str, ...], expressions: Iterable[Expression]) -> bool:
