@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from layout_parts import CHECK
 
 from ci_gate.config.layout.expressions import compile_expression
-from ci_gate.config.layout.linear import linear_search
-from ci_gate.config.layout.timed import timed_search
+from ci_gate.config.layout.linear import linear_match, linear_search
+from ci_gate.config.layout.timed import timed_match, timed_search
 
 TEXTS = [
     "",
@@ -160,6 +160,38 @@ def test_whatever_the_expression_both_agree_or_it_is_left_to_re(source, text):
         return
     search = linear_search(source)
     assert search is None or search(text) == expected
+
+
+@given(
+    st.text(alphabet=r"ab^$.*+?|()[]-{}12\wsdbSWD,:im<=!", max_size=14),
+    st.text(alphabet="abAB\n \x0b12-_äſK", max_size=10),
+)
+@settings(max_examples=1500, deadline=None)
+@example("a$", "a\n")
+@example("x|ab", "cab")
+@example("^(?!x)a", "xa")
+def test_matching_from_the_beginning_agrees_with_re(source, text):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            expected = re.match(source, text, re.ASCII) is not None
+        except (re.error, OverflowError):
+            return
+        matches = [linear_match(source), timed_match(source)]
+    assert all(match(text) == expected for match in matches if match is not None)
+
+
+@pytest.mark.parametrize("source", ["^(a+)+$", r"^(a+)+(?<!x)$", r"^((a)+\2)+$"])
+def test_not_even_the_name_of_a_branch_can_hang_the_service(layouts, source):
+    text = CHECK + f"          branch: '{source}'\njobs:\n  - {{name: '{source}', files: '{source}'}}\n" + (
+        f"projects:\n  - {{name: x, check: [{'a' * 40}-b]}}\n"
+    )
+    began = time.monotonic()
+    layout = layouts.layout(text)
+    (branch,) = layout.pipelines[0].triggers[0].branches
+    assert not branch.match("a" * 40 + "!")
+    assert branch.match("aaaa")
+    assert time.monotonic() - began < 2.0
 
 
 def test_a_comment_cannot_hang_the_service(layouts):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from ci_gate.model.expression import Expression, Search
+from ci_gate.model.expression import Expression, Search, python_pattern
 
 INLINE_FLAGS = re.compile(r"\(\?([aiLmsux]+)\)")
 COMMENT = re.compile(r"\(\?#[^)]*\)")
@@ -35,23 +35,24 @@ class BadExpressionError(Exception):
 
 def compile_expression(source: str, *, for_strangers: bool = False) -> Expression:
     """``for_strangers``: it is searched for in what anybody may write. Raises BadExpressionError."""
-    if is_plain(source):
-        return _expression(source, source, for_strangers=for_strangers)
-    translated = ""
-    try:
-        translated = _translated(source)
-        expression = _expression(source, translated, for_strangers=for_strangers)
-        expression.match("")
-    except re.error as problem:
-        at = f" at offset {problem.pos}" if problem.pos is not None and translated == source else ""
-        raise BadExpressionError(f"{problem.msg}{at}") from problem
-    except (OverflowError, RecursionError) as problem:
-        raise BadExpressionError("too large a number or nested too deeply") from problem
-    return expression
-
-
-def _expression(source: str, translated: str, *, for_strangers: bool) -> Expression:
-    return Expression(source, translated, partial(_safe_search, translated) if for_strangers else None)
+    translated = source
+    takes_for_ever = False
+    if not is_plain(source):
+        try:
+            translated = _translated(source)
+            python_pattern(translated)
+            takes_for_ever = _takes_for_ever(translated)
+        except re.error as problem:
+            at = f" at offset {problem.pos}" if problem.pos is not None and translated == source else ""
+            raise BadExpressionError(f"{problem.msg}{at}") from problem
+        except (OverflowError, RecursionError) as problem:
+            raise BadExpressionError("too large a number or nested too deeply") from problem
+    return Expression(
+        source,
+        translated,
+        make_search=partial(_safe_search, translated) if for_strangers else None,
+        make_match=partial(_safe_match, translated) if takes_for_ever else None,
+    )
 
 
 def is_plain(source: str) -> bool:
@@ -66,11 +67,16 @@ def doubts_about(expression: Expression, *, for_strangers: bool) -> Iterator[tup
 
         if can_never_match(source):
             yield "never-matches", "nothing can match this: it asks for text before the beginning or after the end"
-    if REPEATED_GROUP.search(source):
-        from ci_gate.config.layout.backtracking import may_take_for_ever  # noqa: PLC0415  # as above
+    if expression.make_match is not None and not (for_strangers and _is_linear(source)):
+        yield "slow-regex", "a repeat within a repeat can match a text in countless ways, and trying all may never end"
 
-        if may_take_for_ever(source) and not (for_strangers and _is_linear(source)):
-            yield "slow-regex", "this may take for ever: a repeat within a repeat can match one text in countless ways"
+
+def _takes_for_ever(translated: str) -> bool:
+    if not REPEATED_GROUP.search(translated):
+        return False
+    from ci_gate.config.layout.backtracking import may_take_for_ever  # noqa: PLC0415  # few layouts need it
+
+    return may_take_for_ever(translated)
 
 
 def _is_linear(translated: str) -> bool:
@@ -93,6 +99,14 @@ def _safe_search(translated: str) -> Search | None:
 
         search = timed_search(translated)
     return asking_first(translated, search) if search is not None else None
+
+
+def _safe_match(translated: str) -> Search | None:
+    """The same from the first character on."""
+    from ci_gate.config.layout.linear import linear_match  # noqa: PLC0415  # as just said
+    from ci_gate.config.layout.timed import timed_match  # noqa: PLC0415  # as just said
+
+    return linear_match(translated) or timed_match(translated)
 
 
 def _translated(source: str) -> str:

@@ -35,6 +35,15 @@ def linear_search(source: str) -> Callable[[str], bool] | None:
     return lambda text: compiled.search(_as_utf8(text)) is not None
 
 
+def linear_match(source: str) -> Callable[[str], bool] | None:
+    """Does it match from the first character on, as ``re.match`` with ``re.ASCII`` would say? None as above."""
+    try:
+        compiled = _at_begin(_translated(source))
+    except (_UntranslatableError, re2.error):
+        return _anchored_search(source)
+    return lambda text: compiled.search(_as_utf8(text)) is not None
+
+
 def _anchored_search(source: str) -> Callable[[str], bool] | None:
     """For ``^(?!this)(?=that)rest``: all of it is about the first character on, so each part is asked on its own."""
     try:

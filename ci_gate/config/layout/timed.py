@@ -11,24 +11,37 @@ from collections.abc import Callable
 import regex
 import structlog
 
-from ci_gate.model.expression import UNICODE_WANTED
+from ci_gate.model.expression import UNICODE_WANTED, Search
 
 LONGEST_SEARCH_S = 0.1
 
 log = structlog.stdlib.get_logger("zuul.Scheduler")
 
 
-def timed_search(source: str) -> Callable[[str], bool] | None:
+def timed_search(source: str) -> Search | None:
     """Does it match anywhere in a text, as ``re.search`` would say, if that can be told in time? None: not at all."""
+    compiled = _compiled(source)
+    return _in_time(source, compiled.search) if compiled else None
+
+
+def timed_match(source: str) -> Search | None:
+    """The same from the first character on, as ``re.match`` would say."""
+    compiled = _compiled(source)
+    return _in_time(source, compiled.match) if compiled else None
+
+
+def _compiled(source: str) -> regex.Pattern[str] | None:
     unicode_wanted = UNICODE_WANTED.match(source) is not None
     try:
-        compiled = regex.compile(source, regex.VERSION0 | (regex.UNICODE if unicode_wanted else regex.ASCII))
+        return regex.compile(source, regex.VERSION0 | (regex.UNICODE if unicode_wanted else regex.ASCII))
     except regex.error:
         return None
 
+
+def _in_time(source: str, ask: Callable[..., object]) -> Search:
     def search(text: str) -> bool:
         try:
-            return compiled.search(text, timeout=LONGEST_SEARCH_S) is not None
+            return ask(text, timeout=LONGEST_SEARCH_S) is not None
         except TimeoutError:
             log.warning("an expression takes too long on a text: taken as not found", expression=source)
             return False
