@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import errno
 import gc
 import os
 import sys
@@ -33,7 +34,13 @@ COMMANDS = {
 
 def entry() -> NoReturn:
     """What the installed command calls."""
-    leave(main())
+    try:
+        leave(main())
+    except OSError as problem:
+        if problem.errno != errno.ENOSPC:
+            raise
+        print(f"ci-gate: cannot write the output: {problem.strerror}", file=sys.stderr)
+        os._exit(1)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,9 +85,6 @@ def leave(status: int) -> NoReturn:
                 each.flush()
     except BrokenPipeError:
         os._exit(141)
-    except OSError as problem:
-        print(f"ci-gate: cannot write the output: {problem.strerror}", file=sys.stderr)
-        os._exit(1)
     threads = sys.modules.get("threading")
     if (threads is None or threads.active_count() == 1) and not atexit._ncallbacks():  # noqa: SLF001  # no other way
         os._exit(status)
