@@ -23,6 +23,7 @@ from ci_gate.questions.events import Asker, subject_of
 SHARED = Path(__file__).parent.parent.parent / "shared"
 LAYOUT = SHARED / "data" / "openstack-layout.yaml"
 CASES = SHARED / "layout-matrix" / "cases-openstack.json"
+FUNCTIONS = "openstack_functions.py"
 PROJECT = "openstack/nova"
 PLAIN = 9  # comments that nothing accepts, for each other event
 RUNS = 5
@@ -43,10 +44,14 @@ def _layout() -> Iterator[Path]:
         text = LAYOUT.read_text(encoding="utf-8")
         path = Path(folder) / "layout.yaml"
         path.write_text(text, encoding="utf-8")
-        names = sorted(set(re.findall(r"parameter-function: (\S+)", text)))
-        stand_ins = "".join(f"def {name}(item, job, params): pass\n" for name in names)
-        (path.parent / "openstack_functions.py").write_text(stand_ins)
+        (path.parent / FUNCTIONS).write_text(stand_ins(text))
         yield path
+
+
+def stand_ins(text: str) -> str:
+    """Functions of the names that a layout asks for, which do nothing."""
+    names = sorted(set(re.findall(r"parameter-function: (\S+)", text)))
+    return "".join(f"def {name}(item, job, params): pass\n" for name in names)
 
 
 def _validate(path: Path) -> list[Figure]:

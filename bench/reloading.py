@@ -7,13 +7,13 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bench.figures import Figure
 from bench.latency import EXAMPLES
-from bench.layouts import LAYOUT
+from bench.layouts import FUNCTIONS, LAYOUT, stand_ins
 from ci_gate.sandbox.world import World
 
 RUNS = 5
@@ -45,11 +45,8 @@ async def measure() -> list[Figure]:
 @asynccontextmanager
 async def _world() -> AsyncIterator[World]:
     text = LAYOUT.read_text(encoding="utf-8")
-    functions = sorted(set(re.findall(r"parameter-function: (\S+)", text)))
     with tempfile.TemporaryDirectory(prefix="ci-gate-bench-") as folder:
-        (Path(folder) / "openstack_functions.py").write_text(
-            "".join(f"def {name}(item, job, params): pass\n" for name in functions)
-        )
+        (Path(folder) / FUNCTIONS).write_text(stand_ins(text))
         settings = {("smtp", "server"): "localhost"}
         async with World(Path(folder), EXAMPLES, layout=text, settings=settings) as world:
             await world.start_service()
@@ -62,9 +59,9 @@ async def _reloaded(world: World, count: int) -> None:
             await asyncio.sleep(0.05)
 
 
-async def _longest_wait(world: World, until: asyncio.Future[None] | object) -> float:
+async def _longest_wait(world: World, until: Coroutine[None, None, None]) -> float:
     """Milliseconds, of one request after the other, each answered on the loop that decides."""
-    ended = asyncio.ensure_future(until)  # type: ignore[type-var]  # a coroutine
+    ended = asyncio.create_task(until)
     reader, writer = await asyncio.open_connection("localhost", world.web_port)
     longest = 0.0
     while not ended.done():
