@@ -31,16 +31,24 @@ LOOPBACK = "127.0.0.1"
 def find_settings_file(given: str | None) -> Path:
     """The file that was named, else the first that exists. Raises RefusedError."""
     if given is not None:
-        path = Path(given).expanduser()
+        path = _expanded(Path(given))
         if not path.is_file():
             raise RefusedError([Problem(str(path), 0, 0, Level.ERROR, "there is no such configuration file")])
         return path
-    tried = [place.expanduser() for place in PLACES]
+    tried = [_expanded(place) for place in PLACES]
     found = next((path for path in tried if path.is_file()), None)
     if found is None:
         text = f"no configuration file; tried {', '.join(map(str, tried))}; name one with --config FILE"
         raise RefusedError([Problem("ci-gate", 0, 0, Level.ERROR, text)])
     return found
+
+
+def _expanded(path: Path) -> Path:
+    """As it stands where no such user has a home."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def read_settings(path: Path, *, for_merger: bool = False) -> tuple[Settings, tuple[Problem, ...]]:

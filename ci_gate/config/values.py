@@ -35,17 +35,20 @@ class Reader:
         text = self.text(section, key)
         if text is None:
             return None
-        path = Path(text).expanduser()
+        try:
+            path = Path(text).expanduser()
+        except RuntimeError:  # no such user has a home
+            self.error(self.line(section, key), f"[{section}] {key}: there is no user whose home {text} could be under")
+            return None
         if not path.is_absolute():
             path = path.absolute()
             self.notice(self.line(section, key), f"[{section}] {key}: relative path, taken as {path}")
         return path
 
     def required_path(self, section: str, key: str, advice: str) -> Path:
-        path = self.path(section, key)
-        if path is None:
+        if self.text(section, key) is None:
             self.missing(section, key, advice)
-        return path or Path()
+        return self.path(section, key) or Path()
 
     def boolean(self, section: str, key: str, *, default: bool) -> bool:
         value = self._ini.get(section, key)

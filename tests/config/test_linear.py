@@ -126,6 +126,9 @@ def test_looks_ahead_agree_with_re(looks, rest, text):
 @example("(?<=a)b$", "ab\n")
 @example(r"(a|b)\1", "abb")
 @example("a(?!b)", "ab")
+@example("{1d<", "")
+@example("(?:ab){e}", "ax")
+@example("[[:alpha:]]x", "a]x")
 def test_what_has_a_deadline_agrees_with_re(source, text):
     try:
         expected = python_says(source, text)

@@ -334,6 +334,19 @@ def test_without_a_name_the_first_of_three_places_is_taken(tmp_path, monkeypatch
     assert find_settings_file(None) == places[1]
 
 
+def test_a_folder_of_nobody_is_told(read):
+    with pytest.raises(RefusedError) as refused:
+        read(SMALL + "[zuul]\nlayout_config=~nobody-such/layout.yaml\n")
+    assert [each.text for each in refused.value.problems if each.level is Level.ERROR] == [
+        "[zuul] layout_config: there is no user whose home ~nobody-such/layout.yaml could be under"
+    ]
+
+
+def test_a_file_of_nobody_does_not_exist():
+    with pytest.raises(RefusedError, match="there is no such configuration file"):
+        find_settings_file("~nobody-such/ci.conf")
+
+
 KEYS = sorted({key for table in schema.SECTIONS.values() for key in table})
 
 

@@ -6,6 +6,7 @@ the log with its expression, so that no comment can hold the service up.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import regex
@@ -14,6 +15,10 @@ import structlog
 from ci_gate.model.expression import UNICODE_WANTED, Search
 
 LONGEST_SEARCH_S = 0.1
+
+ESCAPE = re.compile(r"\\.", re.DOTALL)
+# What ``re`` takes literally and ``regex`` does not: "{e<=1}" allows errors there, "[:alpha:]" names a class.
+ONLY_IN_REGEX = re.compile(r"\{(?!\d+(,\d*)?\}|,\d+\})|\[:")
 
 log = structlog.stdlib.get_logger("zuul.Scheduler")
 
@@ -31,6 +36,8 @@ def timed_match(source: str) -> Search | None:
 
 
 def _compiled(source: str) -> regex.Pattern[str] | None:
+    if ONLY_IN_REGEX.search(ESCAPE.sub("", source)):
+        return None
     unicode_wanted = UNICODE_WANTED.match(source) is not None
     try:
         return regex.compile(source, regex.VERSION0 | (regex.UNICODE if unicode_wanted else regex.ASCII))
