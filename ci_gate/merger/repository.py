@@ -109,6 +109,8 @@ class Repository:
             self._bench.kill()
             self._refs.kill()
             await asyncio.wait([running])
+            if not running.cancelled():
+                running.exception()  # that its processes ended is no news
             if isinstance(problem, TimeoutError):
                 raise GitDeadlineError(("work",), LOCAL_DEADLINE_S) from None
             raise
