@@ -8,7 +8,7 @@ they had before they switch.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha1
 from typing import Any
@@ -224,44 +224,51 @@ def _sources(expressions: Iterable[Expression]) -> list[str]:
 # --- which jobs run ---
 
 
+Asked = tuple[str, tuple[Subject, ...]]
+"""The kind of a target, and what is asked for: a change with each set of files, or the one ref or timer."""
+
+
 def _cells(layout: Layout, questions: Questions) -> dict[str, Any]:
     kinds = {each.name: _kinds(each) for each in layout.pipelines}
-    return {
-        name: {
-            pipeline: _cell(layout, questions, name, tree, kinds[pipeline]) for pipeline, tree in project.trees.items()
+    cells = {}
+    for name, project in layout.projects.items():
+        asked = [(kind, tuple(_subjects(questions, name, kind, where))) for kind, where in questions.targets]
+        cells[name] = {
+            pipeline: _cell(layout, asked, tree, kinds[pipeline]) for pipeline, tree in project.trees.items()
         }
-        for name, project in layout.projects.items()
-    }
+    return cells
 
 
 def _cell(
-    layout: Layout, questions: Questions, project: str, tree: tuple[JobNode, ...], kinds: Collection[str]
+    layout: Layout, asked: Iterable[Asked], tree: tuple[JobNode, ...], kinds: Collection[str]
 ) -> dict[str, Any]:
     jobsets: dict[tuple[str, ...], int] = {}
 
     def number(subject: Subject) -> int:
-        names = tuple(each.name for each in jobs_for(layout, tree, subject))
+        names = tuple([each.name for each in jobs_for(layout, tree, subject)])
         return jobsets.setdefault(names, len(jobsets))
 
     grid: list[Any] = []
-    for kind, name in questions.targets:
+    for kind, subjects in asked:
         if kind not in kinds:
             grid.append(None)
         elif kind == "change":
-            grid.append([number(_change(project, name, files)) for _, files in questions.filesets])
+            grid.append([number(each) for each in subjects])
         else:
-            grid.append(number(_other(project, kind, name)))
+            grid.append(number(subjects[0]))
     return {"tree": [_node(each) for each in tree], "jobsets": [list(each) for each in jobsets], "grid": grid}
 
 
-def _change(project: str, branch: str, files: tuple[str, ...]) -> Change:
-    return Change(ChangeKey("gerrit", "1", "1"), project, branch, "refs/changes/01/1/1", files=files)
-
-
-def _other(project: str, kind: str, name: str) -> Subject:
-    if kind == "ref":
-        return RefUpdate(RefKey("gerrit", project, name, "2" * 40), "1" * 40)
-    return Periodic(PeriodicKey("gerrit", project))
+def _subjects(questions: Questions, project: str, kind: str, where: str) -> Iterator[Subject]:
+    """``where`` is a branch or a ref."""
+    if kind == "change":
+        key = ChangeKey("gerrit", "1", "1")
+        for _, files in questions.filesets:
+            yield Change(key, project, where, "refs/changes/01/1/1", files=files)
+    elif kind == "ref":
+        yield RefUpdate(RefKey("gerrit", project, where, "2" * 40), "1" * 40)
+    else:
+        yield Periodic(PeriodicKey("gerrit", project))
 
 
 def _node(node: JobNode) -> Any:
