@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 
 STEPS  ?= 1000000
 
-.PHONY: demo test check bench simulate lockstep clean venv
+.PHONY: demo test test-gerrit check bench simulate lockstep clean venv
 
 demo: venv              ## the main job on a simulated Gerrit and Jenkins, in under a minute
 	@$(BIN)/ci-gate demo
@@ -14,6 +14,10 @@ demo: venv              ## the main job on a simulated Gerrit and Jenkins, in un
 test: venv check        ## everything: linters, types, floors, unit, protocol and end-to-end tests
 	@PYTHON="$(BIN)/python" scripts/system-packages gearmand mariadbd postgres nginx fcgiwrap apache2
 	@$(BIN)/pytest -n 2 --dist loadgroup
+
+test-gerrit: venv       ## the service on a real Gerrit, which Maven fetches once (115 MB)
+	@PYTHON="$(BIN)/python" scripts/system-packages gearmand java mvn
+	@$(BIN)/pytest -m real_gerrit tests/real_gerrit
 
 check: venv             ## ruff, mypy --strict and the floors
 	@$(BIN)/ruff check ci_gate tests bench
