@@ -26,6 +26,7 @@ class Inbox:
         self._results: deque[Input] = deque()
         self._events: deque[EventReceived | TimeCame] = deque()
         self._holding = False
+        self.events_put = self.events_taken = 0
         self._filled = asyncio.Event()
 
     def now(self) -> float:
@@ -40,6 +41,7 @@ class Inbox:
                 self._commands.append(message)
             case EventReceived() | TimeCame():
                 self._events.append(message)
+                self.events_put += 1
             case _:
                 self._results.append(message)
         self._filled.set()
@@ -55,7 +57,10 @@ class Inbox:
         for lane in (self._commands, self._results):
             if lane:
                 return lane.popleft()
-        return self._events.popleft() if self._events and not self._holding else None
+        if not self._events or self._holding:
+            return None
+        self.events_taken += 1
+        return self._events.popleft()
 
     def hold_events(self) -> None:
         """From now on events are kept, and not taken."""

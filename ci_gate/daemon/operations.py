@@ -6,11 +6,12 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
+from ci_gate.daemon.catching_up import CatchingUp
 from ci_gate.daemon.waits import Waits
 from ci_gate.gearman.builds import Counts
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gerrit.stream import EventStream
-from ci_gate.model.operations import BuildStatistics, ConnectionHealth, ConnectionState, Operations, Trouble
+from ci_gate.model.operations import BuildStatistics, CatchUp, ConnectionHealth, ConnectionState, Operations, Trouble
 from ci_gate.scheduler.explain import Code, Decision
 from ci_gate.scheduler.scheduler import Scheduler
 from ci_gate.sql.database import ResultsDatabase
@@ -28,6 +29,7 @@ class Observer:
         self._troubles: deque[Trouble] = deque(maxlen=MOST_TROUBLES)
         self._succeeded = self._failed = self._lost = 0
         self.streams: Mapping[str, EventStream] = {}
+        self.catch_ups: Mapping[str, CatchingUp] = {}
         self.launcher: GearmanLauncher | None = None
         self.databases: Mapping[str, ResultsDatabase] = {}
 
@@ -53,13 +55,16 @@ class Observer:
             undelivered=self._scheduler.undelivered_reports(),
             troubles=tuple(self._troubles),
             builds=self._builds(),
+            catch_ups=tuple(each.state for each in self.catch_ups.values()),
         )
 
     def _connections(self) -> Iterator[ConnectionHealth]:
         for name, stream in self.streams.items():
             seen = stream.state
             state = ConnectionState.UP if seen.connected else ConnectionState.CONNECTING
-            yield ConnectionHealth(name, "Gerrit stream", state, seen.since, seen.detail)
+            catching_up = self.catch_ups.get(name)
+            detail = seen.detail or (_caught_up(catching_up.state) if catching_up else "")
+            yield ConnectionHealth(name, "Gerrit stream", state, seen.since, detail)
         if self.launcher is not None:
             known = self.launcher.state
             state = ConnectionState.UP if known.connected else ConnectionState.CONNECTING
@@ -75,3 +80,10 @@ class Observer:
             failed=self._failed,
             lost=self._lost,
         )
+
+
+def _caught_up(state: CatchUp) -> str:
+    """For people, while the stream is up."""
+    if state.problem:
+        return f"cannot look for missed events: {state.problem}"
+    return f"missed events found and taken: {state.found_total}" if state.found_total else ""

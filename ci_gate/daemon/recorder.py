@@ -74,6 +74,11 @@ class Recorder:
         """Of the last step that was handed in."""
         return self._seq
 
+    @property
+    def released(self) -> int:
+        """The last step that is in the journal, with its effects handed out."""
+        return self._released
+
     def record(self, message: Input, answers: Sequence[Answer], effects: list[Effect]) -> None:
         self._seq += 1
         self._steps.put(Step(self._seq, message, answers, effects))

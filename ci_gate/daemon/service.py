@@ -26,6 +26,7 @@ from ci_gate.daemon.builds import Builds
 from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.decisions import log_decisions
 from ci_gate.daemon.inbox import Inbox
+from ci_gate.daemon.listening import Listener, listeners, restore
 from ci_gate.daemon.metrics import Metrics
 from ci_gate.daemon.notify import notify
 from ci_gate.daemon.operations import Observer
@@ -44,7 +45,6 @@ from ci_gate.gearman.inquiry import Address
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gearman.server_process import GearmanServerError, ServerProcess
 from ci_gate.gerrit.commands import CommandPool
-from ci_gate.gerrit.stream import EventStream
 from ci_gate.merger.claim import ClaimError, check_git, claimed
 from ci_gate.merger.interface import Merger
 from ci_gate.merger.local import LocalMerger
@@ -55,6 +55,8 @@ from ci_gate.scheduler.inputs import EventReceived, Input, LayoutReplaced, TimeC
 from ci_gate.sql.database import ResultsDatabase
 from ci_gate.statsd import StatsdLines
 from ci_gate.store.estimates import FileEstimates
+from ci_gate.store.journal import Journal
+from ci_gate.store.marks import Marks
 from ci_gate.web.app import make_app
 from ci_gate.web.git import git_routes
 
@@ -97,6 +99,7 @@ class Service:
         self._reload_wanted = asyncio.Event()
         self._stopping = asyncio.Event()
         self._draining = False
+        self._pools: dict[str, CommandPool] = {}
 
     def stop(self) -> None:
         """End ``run``: cleanly, and within seconds."""
@@ -128,8 +131,10 @@ class Service:
             )
             parts.push_async_callback(self._end_journal, recorder)
             outbox.release(self._beginning.standing.to_repeat)
-            for kept in await asyncio.to_thread(draining.take_kept, self.settings.state_dir):
-                self.inbox.put(partial(_again, kept))
+            kept = await asyncio.to_thread(draining.take_kept, self.settings.state_dir)
+            for each in kept:
+                self.inbox.put(partial(_again, each))
+            listening = await self._listeners(recorder, kept)
             async with asyncio.TaskGroup() as tasks:
                 running = [
                     tasks.create_task(self._decide(recorder), name="scheduler"),
@@ -140,9 +145,9 @@ class Service:
                     tasks.create_task(merger.keep_house(), name="housekeeping of the merger"),
                     tasks.create_task(self._retain_states(merger), name="retention of states"),
                 ]
-                running += [
-                    tasks.create_task(stream.run(), name=f"stream {name}") for name, stream in self._streams().items()
-                ]
+                for name, listener in listening.items():
+                    running.append(tasks.create_task(listener.stream.run(), name=f"stream {name}"))
+                    running.append(tasks.create_task(listener.catching_up.run(), name=f"missed events {name}"))
                 running += [
                     tasks.create_task(each.look(), name=f"database {name}")
                     for name, each in self.observer.databases.items()
@@ -283,7 +288,7 @@ class Service:
     async def _start_workers(self, parts: AsyncExitStack, merger: Merger) -> Outbox:
         settings, gearman = self.settings, self.settings.gearman
         estimates = await asyncio.to_thread(FileEstimates, settings.state_dir)
-        pools = {each.name: CommandPool(each) for each in settings.gerrits}
+        self._pools = pools = {each.name: CommandPool(each) for each in settings.gerrits}
         for pool in pools.values():
             parts.push_async_callback(pool.close)
         databases = {
@@ -361,10 +366,21 @@ class Service:
         if self._reloader.refusal:
             yield str(self._reloader.refusal)
 
-    def _streams(self) -> dict[str, EventStream]:
-        streams = {each.name: EventStream(each, self._event_arrived) for each in self.settings.gerrits}
-        self.observer.streams = streams
-        return streams
+    async def _listeners(self, recorder: Recorder, kept: list[draining.Waiting]) -> dict[str, Listener]:
+        marks = Marks(address_of(self.settings))
+        found = listeners(
+            self.settings.gerrits,
+            self._pools,
+            marks,
+            take=self._event_arrived,
+            inbox=self.inbox,
+            scheduler=self.scheduler,
+            recorder=recorder,
+        )
+        await asyncio.to_thread(restore, found, marks, Journal(address_of(self.settings)), kept)
+        self.observer.streams = {name: each.stream for name, each in found.items()}
+        self.observer.catch_ups = {name: each.catching_up for name, each in found.items()}
+        return found
 
     # --- what parts tell ---
 

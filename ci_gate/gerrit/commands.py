@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -34,6 +34,13 @@ class CommandResult:
     stderr: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    command: str
+    stdin: bytes | None
+    environment: Mapping[str, str]
+
+
 class NotSentError(Exception):
     """Gerrit could not be reached: the command was certainly not carried out."""
 
@@ -54,33 +61,39 @@ class CommandPool:
         self._threads = ThreadPoolExecutor(2 * settings.max_ssh_channels, f"gerrit {settings.name}")
 
     async def run(
-        self, command: str, *, deadline_s: float, stdin: bytes | None = None, repeatable: bool = False
+        self,
+        command: str,
+        *,
+        deadline_s: float,
+        stdin: bytes | None = None,
+        repeatable: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> CommandResult:
         """Carry out a command. Raises NotSentError or OutcomeUnknownError.
 
-        The deadline counts from the moment when the command's turn has come.
+        The deadline counts from the moment when the command's turn has come. ``environment`` is what the server is
+        asked to set for it; not every server does.
         """
+        asked = _Asked(command, stdin, environment or {})
         async with self._slots:
             ends_at = time.monotonic() + deadline_s
             try:
-                return await self._run_once(command, stdin, ends_at)
+                return await self._run_once(asked, ends_at)
             except (NotSentError, OutcomeUnknownError) as problem:
                 # A connection that was kept may have died unnoticed: that is worth a second try on a new one.
                 if not (repeatable or isinstance(problem, NotSentError)) or time.monotonic() >= ends_at:
                     raise
                 log.info("command repeated on a new connection", connection=self.settings.name, reason=str(problem))
-                return await self._run_once(command, stdin, ends_at)
+                return await self._run_once(asked, ends_at)
 
     async def close(self) -> None:
         if self._transport is not None:
             await self._in_thread(self._transport.close)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _run_once(self, command: str, stdin: bytes | None, ends_at: float) -> CommandResult:
+    async def _run_once(self, asked: _Asked, ends_at: float) -> CommandResult:
         transport = await self._connection()
-        run = asyncio.get_running_loop().run_in_executor(
-            self._threads, _run_command, transport, command, stdin, ends_at
-        )
+        run = asyncio.get_running_loop().run_in_executor(self._threads, _run_command, transport, asked, ends_at)
         try:
             # The thread keeps to the deadline by itself; this only catches a library that does not.
             return await asyncio.wait_for(asyncio.shield(run), max(0.1, ends_at - time.monotonic()) + 5.0)
@@ -115,7 +128,7 @@ class CommandPool:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
 
 
-def _run_command(transport: paramiko.Transport, command: str, stdin: bytes | None, ends_at: float) -> CommandResult:
+def _run_command(transport: paramiko.Transport, asked: _Asked, ends_at: float) -> CommandResult:
     """In a thread: one channel, one command, everything within the deadline."""
     try:
         channel = transport.open_session(timeout=_left(ends_at))
@@ -123,9 +136,10 @@ def _run_command(transport: paramiko.Transport, command: str, stdin: bytes | Non
         raise NotSentError(f"no channel for a command: {failure_text(problem)}") from problem
     try:
         channel.settimeout(_left(ends_at))
-        channel.exec_command(command)
-        if stdin is not None:
-            channel.sendall(stdin)
+        channel.update_environment(dict(asked.environment))
+        channel.exec_command(asked.command)
+        if asked.stdin is not None:
+            channel.sendall(asked.stdin)
             channel.shutdown_write()
         stdout = _read_all(channel.recv, channel, ends_at)
         stderr = _read_all(channel.recv_stderr, channel, ends_at)

@@ -64,11 +64,17 @@ class Ending:
 
 
 class EventStream:
-    """``on_event`` is called on the loop's thread, in the order of the stream."""
+    """``on_event`` is called on the loop's thread, in the order of the stream.
 
-    def __init__(self, settings: GerritSettings, on_event: Callable[[Event], None]) -> None:
+    ``on_gap`` tells that events may have been missed: the stream is open again, or Gerrit has dropped some.
+    """
+
+    def __init__(
+        self, settings: GerritSettings, on_event: Callable[[Event], None], on_gap: Callable[[], None] = lambda: None
+    ) -> None:
         self._settings = settings
         self._on_event = on_event
+        self._on_gap = on_gap
         self._connected = False
         self._since = self._complete_since = time.time()
         self._detail = "not connected yet"
@@ -128,6 +134,7 @@ class EventStream:
     def opened(self) -> None:
         self._mark(connected=True, detail="")
         log.info("event stream open", connection=self._settings.name, server=self._settings.server)
+        self._on_gap()
 
     def take_lines(self, lines: list[str]) -> None:
         for line in lines:
@@ -153,6 +160,7 @@ class EventStream:
         elif kind == "dropped-output":
             self._complete_since = time.time()
             watcher_log.warning("Gerrit dropped events that we had not taken in time", connection=self._settings.name)
+            self._on_gap()
         elif not is_known(kind):
             self._unknown[kind] += 1
             self._tell_once(f"type {kind}", "unknown event type, passed over", kind)

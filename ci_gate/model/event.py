@@ -14,6 +14,7 @@ class Event:
     ``branch`` is the change's short branch name; ``ref`` the name in a ref update, as received (or without
     ``refs/heads/`` where ``strip_branch_ref`` is on). Numbers are decimal text. ``created_on`` is the server's
     clock, in seconds. ``pipeline`` is the one that a parent entered. ``change_id`` is what footers name (``I…``).
+    ``caught_up``: the stream did not bring it; it was found by looking for what was missed.
     """
 
     type: str
@@ -34,6 +35,7 @@ class Event:
     pipeline: str | None = None
     created_on: int | None = None
     change_id: str | None = None
+    caught_up: bool = False
 
     @property
     def names_change(self) -> bool:

@@ -33,6 +33,21 @@ class ConnectionHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class CatchUp:
+    """How looking for missed events goes on one Gerrit connection (``name``).
+
+    ``at`` is when the last look ended (None: none yet), ``found`` what it found, ``found_total`` what all of this run
+    did. ``problem`` is why there is no newer look, or empty.
+    """
+
+    name: str
+    at: float | None = None
+    found: int = 0
+    found_total: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """One call to the outside that is under way. It ends ``deadline_s`` after ``since`` at the latest."""
 
@@ -104,3 +119,4 @@ class Operations:
     undelivered: tuple[UndeliveredReport, ...] = ()
     troubles: tuple[Trouble, ...] = ()
     builds: BuildStatistics = field(default_factory=BuildStatistics)
+    catch_ups: tuple[CatchUp, ...] = ()

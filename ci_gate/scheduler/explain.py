@@ -63,6 +63,7 @@ class Code(StrEnum):
     PRIVATE = "private"
     SUBMITTABLE = "submittable"
     UNKNOWN_PROJECT = "unknown-project"
+    CAUGHT_UP = "caught-up"
     NO_SUCH_CHANGE = "no-such-change"
     QUERY_REFUSED = "query-refused"
     CYCLE = "cycle"
@@ -138,6 +139,7 @@ TEXTS = {
     Code.WIP: "wip is {found}, the pipeline requires otherwise",
     Code.PRIVATE: "private is {found}, the pipeline requires otherwise",
     Code.SUBMITTABLE: "submittable is {found}, the pipeline requires otherwise",
+    Code.CAUGHT_UP: "{type} was missed by the event stream; it was found by looking, and is treated as if it came now",
     Code.UNKNOWN_PROJECT: "project {project} is not in the layout",
     Code.NO_SUCH_CHANGE: "Gerrit does not show this change or patch set to us",
     Code.QUERY_REFUSED: "Gerrit refused the query: {reason}",

@@ -36,6 +36,8 @@ def receive(step: Step, intake: Intake, event: Event, *, command: tuple[int, Enq
     if not _may_matter(step.state, event):
         step.decide(_name(event), None, Code.UNKNOWN_PROJECT, project=event.project)
         return
+    if event.caught_up:
+        step.decide(_name(event), None, Code.CAUGHT_UP, type=event.type)
     intake.arrived += 1
     waiting = Waiting(event, step.at, intake.arrived, ready=not event.names_change, command=command)
     intake.lanes.setdefault(waiting.lane, deque()).append(waiting)

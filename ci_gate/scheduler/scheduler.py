@@ -109,6 +109,11 @@ class Scheduler:
         """The one that is in force."""
         return self._state.layout
 
+    @property
+    def waiting_events(self) -> int:
+        """Events that wait for what Gerrit answers."""
+        return self._intake.length
+
     def snapshot(self) -> dict[str, Any]:
         """All that is remembered, as plain JSON. The decisions of the past are not part of it."""
         return snapshots.take(Memory(self._state, self._intake, self._outbound))

@@ -50,7 +50,7 @@ class Journal:
     """One connection, which is made by ``open``. Every method raises what SQLAlchemy raises."""
 
     def __init__(self, dburi: str) -> None:
-        self._engine = _engine(dburi)
+        self._engine = engine_for(dburi)
         self._open: Connection | None = None
 
     def open(self) -> None:
@@ -119,6 +119,19 @@ class Journal:
                 return
             after = found[-1].seq
 
+    def inputs(self, kind: str, since: float) -> Iterator[str]:
+        """The inputs of one kind from a time on, in order."""
+        wanted = select(journal.c.seq, journal.c.input).where(journal.c.kind == kind, journal.c.at >= since)
+        after = 0
+        while True:
+            page = wanted.where(journal.c.seq > after).order_by(journal.c.seq).limit(BATCH)
+            with self._connection.begin():
+                found = self._connection.execute(page).all()
+            yield from (body for _, body in found)
+            if len(found) < BATCH:
+                return
+            after = found[-1][0]
+
     def trim(self, before: float) -> int:
         """Forget steps that are older, except those that the last snapshot does not have; how many that were.
 
@@ -153,7 +166,8 @@ class Journal:
         return SnapshotRow(*found) if found else None
 
 
-def _engine(dburi: str) -> Engine:
+def engine_for(dburi: str) -> Engine:
+    """An engine without a pool; SQLite set up so that what is committed survives."""
     url = make_url(dburi)
     arguments = {"timeout": BUSY_S} if url.get_backend_name() == "sqlite" else {}
     engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=arguments)

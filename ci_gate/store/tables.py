@@ -50,3 +50,11 @@ progress = Table(
     Column("seq", KEY, nullable=False),
 )
 """``released``: the effects of all steps up to this one have been handed out."""
+
+marks = Table(
+    "ci_gate_mark",
+    metadata,
+    Column("connection", String(200), primary_key=True),
+    Column("body", Text, nullable=False),
+)
+"""How far the events of each Gerrit connection are known to be complete, as JSON."""

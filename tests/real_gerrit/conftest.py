@@ -43,7 +43,8 @@ pipelines:
     manager: IndependentPipelineManager
     trigger: {{gerrit: [{{event: ref-updated, ref: ^refs/heads/.*$}}]}}
 projects:
-{"".join(f"  - {{name: {project}, check: [{JOB}], gate: [{JOB}], post: [{POST_JOB}]}}{chr(10)}" for project in PROJECTS)}
+  - {{name: {PROJECTS[0]}, check: [{JOB}], gate: [{JOB}], post: [{POST_JOB}]}}
+  - {{name: {PROJECTS[1]}, check: [{JOB}], gate: [{JOB}], post: [{POST_JOB}]}}
 """
 
 

@@ -22,6 +22,9 @@ class Cut:
     packet: int
     within: int = 0
 
+    def __str__(self) -> str:
+        return f"packet-{self.packet}-from-{'client' if self.from_client else 'server'}-byte-{self.within}"
+
 
 class TcpProxy:
     """``cut_all`` drops what there is; ``plan`` waits for a packet. ``closed``: nobody is let in."""

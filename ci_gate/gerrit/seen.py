@@ -1,0 +1,117 @@
+"""Which happenings have become events already, whether the stream told of them or a look found them.
+
+An event of the stream and what a query shows of the same happening have no name in common: the stream's time may be
+a little later. So the two are paired, one to one, by what happened and roughly when (gerrit-wire.md 10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+
+from ci_gate.model.event import Event
+
+ONCE = frozenset({"patchset-created", "draft-published", "change-merged"})
+"""What happens once to a patch set, or to a change: no time is compared."""
+
+CLOCKS_APART_S = 60.0
+LOCAL_BRANCHES = "refs/heads/"
+
+
+@dataclass(slots=True)
+class _Happening:
+    """``told_at``: by the stream, ``found_at``: as Gerrit dates it; Gerrit's clock, seconds. None: not yet."""
+
+    told_at: float | None = None
+    found_at: float | None = None
+
+    @property
+    def at(self) -> float:
+        known = self.found_at if self.found_at is not None else self.told_at
+        return known if known is not None else 0.0
+
+
+class Seen:
+    """The happenings of one connection, of the time that looks go back to."""
+
+    def __init__(self) -> None:
+        self._happenings: dict[Hashable, list[_Happening]] = {}
+
+    def tell(self, event: Event) -> bool:
+        """The stream brought an event: is it news? A look may have found it before."""
+        key, at = key_of(event), float(event.created_on or 0)
+        waiting = [each for each in self._happenings.get(key, ()) if each.told_at is None]
+        match = _nearest(waiting, at, key)
+        if match is not None:
+            match.told_at = at
+            return False
+        self._happenings.setdefault(key, []).append(_Happening(told_at=at))
+        return True
+
+    def find(self, events: Iterable[Event]) -> list[Event]:
+        """A look found these, all there are of a change in its time, in their order: those that are news."""
+        taken: list[_Happening] = []
+        return [event for event in events if self._is_news(event, taken)]
+
+    def _is_news(self, event: Event, taken: list[_Happening]) -> bool:
+        """``taken`` are paired with others of the same look."""
+        key, at = key_of(event), float(event.created_on or 0)
+        free = [each for each in self._happenings.get(key, ()) if not any(each is other for other in taken)]
+        match = next((each for each in free if each.found_at == at), None)
+        if match is None:
+            match = _nearest([each for each in free if each.found_at is None], at, key)
+        news = match is None
+        if match is None:
+            match = _Happening()
+            self._happenings.setdefault(key, []).append(match)
+        match.found_at = at
+        taken.append(match)
+        return news
+
+    def restore(self, event: Event) -> None:
+        """Of the journal: it was taken before this start."""
+        at = float(event.created_on or 0)
+        happening = _Happening(found_at=at) if event.caught_up else _Happening(told_at=at)
+        self._happenings.setdefault(key_of(event), []).append(happening)
+
+    def forget(self, before: float) -> None:
+        """What no look goes back to any more."""
+        for key, happenings in list(self._happenings.items()):
+            kept = [each for each in happenings if each.at >= before]
+            if kept:
+                self._happenings[key] = kept
+            else:
+                del self._happenings[key]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._happenings.values()))
+
+
+def key_of(event: Event) -> Hashable:
+    """What happened, without its time."""
+    if event.type == "ref-updated":
+        return event.type, event.project, full_ref(event), event.newrev
+    if event.type == "comment-added":
+        who = event.account
+        person = (who.username or who.email or who.name) if who else None
+        # Only the first line: the stream adds the text of comments that Gerrit keeps apart from the message.
+        return event.type, event.number, event.patchset, person, (event.comment or "").partition("\n")[0].strip()
+    if event.type == "change-merged":
+        return event.type, event.number
+    return event.type, event.number, event.patchset
+
+
+def full_ref(event: Event) -> str:
+    """However the connection names branches."""
+    ref = event.ref or ""
+    return ref if ref.startswith("refs/") else LOCAL_BRANCHES + ref
+
+
+def _nearest(happenings: Iterable[_Happening], at: float, key: Hashable) -> _Happening | None:
+    apart = {id(each): abs(each.at - at) for each in happenings}
+    near = [each for each in happenings if _is_once(key) or apart[id(each)] <= CLOCKS_APART_S]
+    return min(near, key=lambda each: apart[id(each)], default=None)
+
+
+def _is_once(key: Hashable) -> bool:
+    return isinstance(key, tuple) and key[0] in ONCE
