@@ -6,6 +6,7 @@ a little later. So the two are paired, one to one, by what happened and roughly 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
@@ -16,12 +17,14 @@ ONCE = frozenset({"patchset-created", "draft-published", "change-merged"})
 
 CLOCKS_APART_S = 60.0
 LOCAL_BRANCHES = "refs/heads/"
+COUNT_OF_COMMENTS = re.compile(r"\(\d+ comments?\)$")
 
 
 @dataclass(slots=True)
 class _Happening:
     """``told_at``: by the stream, ``found_at``: as Gerrit dates it; Gerrit's clock, seconds. None: not yet."""
 
+    text: str = ""
     told_at: float | None = None
     found_at: float | None = None
 
@@ -40,12 +43,12 @@ class Seen:
     def tell(self, event: Event) -> bool:
         """The stream brought an event: is it news? A look may have found it before."""
         key, at = key_of(event), float(event.created_on or 0)
-        waiting = [each for each in self._happenings.get(key, ()) if each.told_at is None]
+        waiting = [each for each in self._alike(event) if each.told_at is None]
         match = _nearest(waiting, at, key)
         if match is not None:
             match.told_at = at
             return False
-        self._happenings.setdefault(key, []).append(_Happening(told_at=at))
+        self._happenings.setdefault(key, []).append(_Happening(_words(event), told_at=at))
         return True
 
     def find(self, events: Iterable[Event]) -> list[Event]:
@@ -56,13 +59,13 @@ class Seen:
     def _is_news(self, event: Event, taken: list[_Happening]) -> bool:
         """``taken`` are paired with others of the same look."""
         key, at = key_of(event), float(event.created_on or 0)
-        free = [each for each in self._happenings.get(key, ()) if not any(each is other for other in taken)]
+        free = [each for each in self._alike(event) if not any(each is other for other in taken)]
         match = next((each for each in free if each.found_at == at), None)
         if match is None:
             match = _nearest([each for each in free if each.found_at is None], at, key)
         news = match is None
         if match is None:
-            match = _Happening()
+            match = _Happening(_words(event))
             self._happenings.setdefault(key, []).append(match)
         match.found_at = at
         taken.append(match)
@@ -71,7 +74,11 @@ class Seen:
     def restore(self, event: Event) -> None:
         """Of the journal: it was taken before this start."""
         at = float(event.created_on or 0)
-        happening = _Happening(found_at=at) if event.caught_up else _Happening(told_at=at)
+        happening = _Happening(_words(event))
+        if event.caught_up:
+            happening.found_at = at
+        else:
+            happening.told_at = at
         self._happenings.setdefault(key_of(event), []).append(happening)
 
     def forget(self, before: float) -> None:
@@ -82,6 +89,10 @@ class Seen:
                 self._happenings[key] = kept
             else:
                 del self._happenings[key]
+
+    def _alike(self, event: Event) -> list[_Happening]:
+        text = _words(event)
+        return [each for each in self._happenings.get(key_of(event), ()) if _may_be_same(each.text, text)]
 
     def __len__(self) -> int:
         return sum(map(len, self._happenings.values()))
@@ -94,11 +105,20 @@ def key_of(event: Event) -> Hashable:
     if event.type == "comment-added":
         who = event.account
         person = (who.username or who.email or who.name) if who else None
-        # Only the first line: the stream adds the text of comments that Gerrit keeps apart from the message.
         return event.type, event.number, event.patchset, person, (event.comment or "").partition("\n")[0].strip()
     if event.type == "change-merged":
         return event.type, event.number
     return event.type, event.number, event.patchset
+
+
+def _words(event: Event) -> str:
+    return (event.comment or "").strip()
+
+
+def _may_be_same(one: str, other: str) -> bool:
+    """The stream adds the texts of comments that Gerrit keeps apart from the message, which ends with their number."""
+    short, long = sorted((one, other), key=len)
+    return short == long or (long.startswith(short) and COUNT_OF_COMMENTS.search(short) is not None)
 
 
 def full_ref(event: Event) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from gerrit_people import CI, PROJECTS, Review
 from gerrit_server import GerritServer
-from tcp_proxy import TcpProxy, tcp_proxy
 
+from ci_gate.sandbox.tcp_proxy import TcpProxy, tcp_proxy
 from ci_gate.sandbox.world import World
 
 EXAMPLES = Path(__file__).parent.parent.parent / "etc"

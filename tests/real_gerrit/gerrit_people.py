@@ -119,6 +119,11 @@ class Review:
         body = {"message": message, "labels": dict(votes or {})}
         self.server.rest("POST", f"changes/{number}/revisions/current/review", body, by=by)
 
+    def comment_by_page(self, number: int, text: str) -> None:
+        """As Gerrit's own page does: on the patch set as a whole."""
+        body = {"comments": {"/PATCHSET_LEVEL": [{"message": text}]}}
+        self.server.rest("POST", f"changes/{number}/revisions/current/review", body, by=DEV)
+
     def approve(self, number: int, *, code_review: bool = True) -> None:
         self.comment(number, by=CORE, votes={"Workflow": 1} | ({"Code-Review": 2} if code_review else {}))
 

@@ -7,7 +7,8 @@ import secrets
 
 import pytest
 from gerrit_people import CORE, PROJECTS
-from tcp_proxy import Cut
+
+from ci_gate.sandbox.tcp_proxy import Cut
 
 pytestmark = [pytest.mark.real_gerrit, pytest.mark.timeout(180)]
 
@@ -126,3 +127,42 @@ async def test_the_hundredth_patch_set_is_the_one_that_counts(site, review):
     await site.idle()
     await site.vote(number, +1)
     assert site.builds(number)[-1].parameters["ZUUL_PATCHSET"] == "100"
+
+
+async def test_what_happens_while_the_connection_is_cut_is_found(site, review):
+    number, merged = review.upload(ALPHA, new_file()), review.upload(ALPHA, new_file())
+    for each in (number, merged):
+        await site.vote(each, +1)
+    site.proxy.closed = True
+    site.proxy.cut_all()
+    review.comment(number, "recheck-DEMO")
+    fresh = review.upload(BETA, new_file())
+    tip = review.push(ALPHA, new_file())
+    site.proxy.closed = False
+    await site.vote(fresh, +1)
+    await site.when(lambda: len(review.ours(number)) == 2, "the report on the recheck")
+
+    def posted() -> list:
+        return [each for each in site.jenkins.builds if each.parameters.get("ZUUL_NEWREV") == tip]
+
+    await site.when(posted, "the post job")
+    await site.idle()
+    assert [len(site.builds(each)) for each in (number, merged, fresh)] == [2, 1, 1]
+    assert len(posted()) == 1
+    assert len(review.ours(fresh)) == 1
+
+
+async def test_a_recheck_by_the_web_page_is_found_as_well(site, review):
+    """The page keeps the text apart from the message, and the stream puts it back."""
+    number, other = review.upload(ALPHA, new_file()), review.upload(ALPHA, new_file())
+    for each in (number, other):
+        await site.vote(each, +1)
+    review.comment_by_page(other, "recheck-DEMO")
+    await site.when(lambda: len(review.ours(other)) == 2, "the report on the recheck")
+    site.proxy.closed = True
+    site.proxy.cut_all()
+    review.comment_by_page(number, "recheck-DEMO")
+    site.proxy.closed = False
+    await site.when(lambda: len(review.ours(number)) == 2, "the report on the missed recheck")
+    await site.idle()
+    assert len(site.builds(other)) == 2, "what the stream told is not found again"

@@ -8,6 +8,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Column, MetaData, Table, create_engine, text
 
 from ci_gate.store.journal import Entry, Journal, SnapshotRow, default_address
+from ci_gate.store.marks import Mark, Marks
 from ci_gate.store.migrate import NEWEST, SchemaError, version_of
 from ci_gate.store.tables import VERSION_TABLE, metadata
 
@@ -102,3 +103,20 @@ def test_a_journal_of_a_newer_version_is_refused(journal, address):
         )
     with pytest.raises(SchemaError, match="written by a newer ci-gate"):
         Journal(address).open()
+
+
+def test_inputs_of_a_kind_come_from_a_time_on(journal):
+    journal.append([entry(each) for each in range(1, 1203)], released=0)
+    assert list(journal.inputs("TimerFired", 1200.0)) == [entry(each).input for each in (1200, 1201, 1202)]
+    assert len(list(journal.inputs("TimerFired", 2.0))) == 1201
+    assert list(journal.inputs("EventReceived", 0.0)) == []
+
+
+def test_a_mark_is_kept_until_another_takes_its_place(address, journal):
+    marks = Marks(address)
+    assert marks.load("gerrit") is None
+    marks.keep("gerrit", Mark(1.0, 2.0, {"org/app": {"refs/heads/master": "a" * 40}}))
+    marks.keep("other", Mark(1.0, 3.0))
+    marks.keep("gerrit", Mark(1.0, 4.0, {"org/app": {"refs/heads/master": "b" * 40}}))
+    assert marks.load("gerrit") == Mark(1.0, 4.0, {"org/app": {"refs/heads/master": "b" * 40}})
+    assert marks.load("other") == Mark(1.0, 3.0)

@@ -36,6 +36,7 @@ class TcpProxy:
         self.cut_done = asyncio.Event()
         self._to_port = to_port
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._planned: Cut | None = None
         self._seen = 0
         self._cut_at_byte: int | None = None
@@ -53,7 +54,17 @@ class TcpProxy:
         for each in self._writers:
             each.transport.abort()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def close(self) -> None:
+        self.closed = True
+        self.cut_all()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.closed:
             writer.transport.abort()
             return
@@ -100,11 +111,10 @@ class TcpProxy:
 @asynccontextmanager
 async def tcp_proxy(to_port: int) -> AsyncIterator[TcpProxy]:
     proxy = TcpProxy(to_port)
-    server = await asyncio.start_server(proxy.serve, HOST, 0)
+    server = await asyncio.start_server(proxy.accept, HOST, 0)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
         yield proxy
     finally:
         server.close()
-        proxy.closed = True
-        proxy.cut_all()
+        await proxy.close()
