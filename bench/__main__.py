@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import commands, gearman, latency, layouts, memory, merging, reloading, scheduling, serving
+from bench import commands, gearman, gerrit, latency, layouts, memory, merging, reloading, scheduling, serving
 from bench.figures import Figure, table
 
 RESULTS = Path(__file__).parent / "results.md"
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "memory": memory.measure,
     "merging": merging.measure,
     "gearman": gearman.measure_round_trips,
+    "gerrit": gerrit.measure,
     "serving": serving.measure,
     "idle": latency.measure_idle,
 }

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit.commands import CommandPool
-from ci_gate.gerrit.events import event_of
+from ci_gate.gerrit.events import JsonObject, event_of
 from ci_gate.gerrit.missed import events_of, updated_changes
 from ci_gate.gerrit.query import QueryFailedError
 from ci_gate.gerrit.refs import list_refs
@@ -141,19 +141,30 @@ class CatchingUp:
         wanted = self._around.wanted()
         try:
             async for record in updated_changes(self._pool, wanted.projects, begun - self._since):
-                for event in self._seen.find(events_of(record, self._since, self._settings)):
+                for event in self._seen.find(self._events_of(record)):
                     found += 1
                     await self._take(event)
             for project in wanted.with_refs:
                 found += await self._look_at_refs(project)
             await self._around.journaled()
             await self._move_mark(begun)
-        except (QueryFailedError, SQLAlchemyError, ValueError) as problem:
+        except (QueryFailedError, SQLAlchemyError) as problem:
             return str(problem).splitlines()[0]
+        except Exception as problem:  # a defect of ours must not end the service; the next look goes over it again
+            log.exception("a look for missed events failed in an unexpected way", connection=self._settings.name)
+            return f"{type(problem).__name__}: {problem}"
         self.state = CatchUp(self._settings.name, time.time(), found, self.state.found_total)
         if found:
             log.info("caught up with missed events", connection=self._settings.name, events=found)
         return None
+
+    def _events_of(self, record: JsonObject) -> list[Event]:
+        """A row without sense must not keep all others from being looked at."""
+        try:
+            return events_of(record, self._since, self._settings)
+        except ValueError as problem:
+            log.warning("cannot tell what was missed", change=record.get("number"), reason=str(problem))
+            return []
 
     async def _take(self, event: Event) -> None:
         while self._around.backlog() >= MOST_WAITING:  # noqa: ASYNC110  # two counters of others, which tell nobody

@@ -34,7 +34,7 @@ NOTES = (
 )
 SUBMITTED = "SUBM"
 WHOLE_PATCH_SET = "/PATCHSET_LEVEL"
-HAS_COMMENTS = re.compile(r"\n\n\(\d+ comments?\)\s*$")
+COUNT_OF_COMMENTS = re.compile(r"\n\n\(\d+ comments?\)\s*$")
 
 log = structlog.stdlib.get_logger("zuul.GerritConnection")
 
@@ -161,8 +161,8 @@ class _Record:
         self, text: str, who: Account | None, patchset: str, apart: dict[tuple[object, str], deque[str]]
     ) -> str:
         """As the stream gives it: queries do not date these comments, so they go to messages in their order."""
-        waiting = apart.get((who, patchset))
-        return f"{text}\n\n{waiting.popleft()}" if waiting and HAS_COMMENTS.search(text) else text
+        waiting, count = apart.get((who, patchset)), COUNT_OF_COMMENTS.search(text)
+        return f"{text[: count.start()]}\n\n{waiting.popleft()}" if waiting and count else text
 
     def _patchset_at(self, at: int) -> str | None:
         """The newest one of that time."""

@@ -17,7 +17,7 @@ ONCE = frozenset({"patchset-created", "draft-published", "change-merged"})
 
 CLOCKS_APART_S = 60.0
 LOCAL_BRANCHES = "refs/heads/"
-COUNT_OF_COMMENTS = re.compile(r"\(\d+ comments?\)$")
+COUNT_OF_COMMENTS = re.compile(r"\n\n\(\d+ comments?\)(?=\n\n|\s*$)")
 
 
 @dataclass(slots=True)
@@ -92,7 +92,7 @@ class Seen:
 
     def _alike(self, event: Event) -> list[_Happening]:
         text = _words(event)
-        return [each for each in self._happenings.get(key_of(event), ()) if _may_be_same(each.text, text)]
+        return [each for each in self._happenings.get(key_of(event), ()) if each.text == text]
 
     def __len__(self) -> int:
         return sum(map(len, self._happenings.values()))
@@ -112,13 +112,8 @@ def key_of(event: Event) -> Hashable:
 
 
 def _words(event: Event) -> str:
-    return (event.comment or "").strip()
-
-
-def _may_be_same(one: str, other: str) -> bool:
-    """The stream adds the texts of comments that Gerrit keeps apart from the message, which ends with their number."""
-    short, long = sorted((one, other), key=len)
-    return short == long or (long.startswith(short) and COUNT_OF_COMMENTS.search(short) is not None)
+    """Without the number of inline comments, which stream and query do not give alike."""
+    return COUNT_OF_COMMENTS.sub("", event.comment or "").strip()
 
 
 def full_ref(event: Event) -> str:
