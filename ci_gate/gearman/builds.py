@@ -110,8 +110,15 @@ class Builds:
         elif build.handle is not None:
             self._doer.withdraw(uuid, build.handle)
         elif not build.sent:
-            self._drop(build)
+            self._doubt(build)
         # else: it is on its way, or unsure; what becomes of it is decided when we know where it is.
+
+    def _doubt(self, build: _Build) -> None:
+        """We did not send it, but the process before us may have done so: the server is asked whether it runs."""
+        build.sent = True
+        self.outgoing.pop(build.unique, None)
+        self.unsure.add(build.unique)
+        self._doer.wake_resolver()
 
     def counts(self) -> Counts:
         queued = sum(1 for each in self._by_handle.values() if not each.started)
@@ -258,8 +265,8 @@ class Builds:
         build = self._builds.get(unique)
         if build is None or build.handle is not None or unique in self.outgoing:
             return
-        if standing is Standing.RUNNING:
-            self._send(build.submission)
+        if standing is Standing.RUNNING or (standing is Standing.WAITING and server is ServerKind.OURS):
+            self._send(build.submission)  # attaches; one that is cancelled is then withdrawn or stopped
         elif build.cancelled:
             self._drop(build)
         elif standing is Standing.WAITING and server is not ServerKind.OURS:

@@ -5,6 +5,9 @@
 * Nagle's algorithm is off on every socket, the accept backlog is long enough for a storm of reconnects.
 * A second submission of a function and unique that it knows attaches to the first job: same handle, all of its
   clients hear of it, and who comes late is told the latest data and status. A running job outlives its clients.
+* A worker may say that it ``resumes``: then what it was at when its connection broke waits, with the same handle, for
+  it to come back (gearmand does so with every worker); of the others clients hear that the job failed.
+* What a build ended with is kept for an hour: whoever asks for it again under its unique id is told.
 * Handles are never used twice, not even by a restarted server.
 * Finding work looks at functions and sleeping workers, not at every job and connection.
 * A client that went away cannot take a worker's connection with it; a client that does not read is dropped.
@@ -27,8 +30,9 @@ import gear
 from gear import constants
 
 from ci_gate import __version__
+from ci_gate.gearman.kept import KeptResults
 from ci_gate.gearman.waiting import ServerJob, WaitingJobs
-from ci_gate.gearman.wire import CAN_DO_MANY, GET_STATUS_UNIQUE, PRODUCT, STATUS_RES_UNIQUE
+from ci_gate.gearman.wire import CAN_DO_MANY, GET_STATUS_UNIQUE, PRODUCT, RESUMES, STATUS_RES_UNIQUE
 from ci_gate.statsd import StatsdLines
 
 BACKLOG = 1024
@@ -49,6 +53,8 @@ class JobServer(gear.Server):  # type: ignore[misc] # gear has no annotations
         self._waiting = WaitingJobs()
         self._by_unique: dict[tuple[bytes, bytes], ServerJob] = {}
         self._asleep: set[Any] = set()
+        self._resuming: set[Any] = set()
+        self._kept = KeptResults()
         self._handlers = self._packet_handlers()
         try:
             super().__init__(port, host=host or None, keepalive=True, tcp_keepidle=60, tcp_keepintvl=15, tcp_keepcnt=4)
@@ -112,7 +118,13 @@ class JobServer(gear.Server):  # type: ignore[misc] # gear has no annotations
 
     def _lostConnection(self, conn: Any) -> None:
         self._asleep.discard(conn)
+        resumes = conn in self._resuming
+        self._resuming.discard(conn)
         for job in list(conn.related_jobs.values()):
+            if job.worker_connection is conn and resumes:
+                job.clients.pop(conn, None)
+                self._wait_again(job)
+                continue
             if job.worker_connection is conn:
                 self._tell_clients(job, _response(constants.WORK_FAIL, job.handle))
                 self._forget(job)
@@ -122,6 +134,15 @@ class JobServer(gear.Server):  # type: ignore[misc] # gear has no annotations
                 self._forget(job)
         conn.related_jobs.clear()
         super()._lostConnection(conn)
+
+    def _wait_again(self, job: ServerJob) -> None:
+        job.running = False
+        job.worker_connection = None
+        self._waiting.add(job)
+        self.running_jobs -= 1
+        self.waiting_jobs += 1
+        self._updateStats()
+        self._wake_for(job.name)
 
     def _send(self, connection: Any, packet: Any) -> None:
         """Send without harm to whoever is being served: poll tells of a broken connection by itself."""
@@ -142,6 +163,11 @@ class JobServer(gear.Server):  # type: ignore[misc] # gear has no annotations
         connection = packet.connection
         function, unique, arguments = packet.data.split(b"\x00", 2)
         job = self._by_unique.get((function, unique)) if unique else None
+        ended = self._kept.get(function, unique) if job is None else None
+        if ended is not None:
+            for each in (_response(constants.JOB_CREATED, ended.handle), *ended.packets):
+                self._send(connection, each)
+            return
         is_new = job is None
         if job is None:
             job = self._new_job(connection.host, function, unique, arguments, precedence)
@@ -188,7 +214,8 @@ class JobServer(gear.Server):  # type: ignore[misc] # gear has no annotations
         unique = packet.data
         job = next((each for each in self.jobs.values() if each.binary_unique == unique), None)
         if job is None:
-            answer = _response(STATUS_RES_UNIQUE, unique, b"0", b"0", b"", b"", b"0")
+            known = b"1" if self._kept.knows(unique) else b"0"
+            answer = _response(STATUS_RES_UNIQUE, unique, known, b"0", b"", b"", b"0")
         else:
             progress = (job.numerator or b"", job.denominator or b"")
             answer = _response(
@@ -198,6 +225,9 @@ class JobServer(gear.Server):  # type: ignore[misc] # gear has no annotations
 
     def _handle_option(self, packet: Any) -> None:
         if packet.data == ALL_EXCEPTIONS:  # always delivered here
+            self._send(packet.connection, _response(constants.OPTION_RES, packet.data))
+        elif packet.data == RESUMES:
+            self._resuming.add(packet.connection)
             self._send(packet.connection, _response(constants.OPTION_RES, packet.data))
         else:
             self._error(packet.connection, b"UNKNOWN_OPTION", b"unknown option")
@@ -277,6 +307,8 @@ class JobServer(gear.Server):  # type: ignore[misc] # gear has no annotations
             return
         packet.code = constants.RES
         self._tell_clients(job, packet)
+        if packet.ptype == constants.WORK_COMPLETE:
+            self._kept.keep(job, packet)
         self._forget(job)
 
     def _job_of(self, packet: Any) -> ServerJob | None:

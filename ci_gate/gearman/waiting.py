@@ -40,6 +40,10 @@ class ServerJob:
     progress: dict[int, Any] = field(default_factory=dict)
 
 
+def _is_behind(job: ServerJob, jobs: OrderedDict[bytes, ServerJob]) -> bool:
+    return bool(jobs) and next(reversed(jobs.values())).order > job.order
+
+
 class WaitingJobs:
     """By precedence, then function, then order of arrival. A job is in it from its submission to its grab."""
 
@@ -47,7 +51,12 @@ class WaitingJobs:
         self._levels: dict[int, dict[bytes, OrderedDict[bytes, ServerJob]]] = {each: {} for each in PRECEDENCES}
 
     def add(self, job: ServerJob) -> None:
-        self._levels[job.precedence].setdefault(job.name, OrderedDict())[job.handle] = job
+        """A job that waited before stands in front of those that came after it."""
+        jobs = self._levels[job.precedence].setdefault(job.name, OrderedDict())
+        later = [each.handle for each in jobs.values() if each.order > job.order] if _is_behind(job, jobs) else []
+        jobs[job.handle] = job
+        for handle in later:
+            jobs.move_to_end(handle)
 
     def remove(self, job: ServerJob) -> None:
         level = self._levels[job.precedence]
