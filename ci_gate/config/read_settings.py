@@ -9,10 +9,12 @@ from pathlib import Path
 from ci_gate.config import settings_schema as schema
 from ci_gate.config.connections import read_connections
 from ci_gate.config.ini import Ini, parse
+from ci_gate.config.jenkins_sections import read_jenkins_sections
 from ci_gate.config.nearest import nearest
 from ci_gate.config.problems import Level, Problem, RefusedError, has_errors
 from ci_gate.config.report_patterns import IN_REPORTS, why_never
 from ci_gate.config.settings import (
+    BridgeSettings,
     DatabaseSettings,
     GearmanServerSettings,
     GearmanSettings,
@@ -56,6 +58,38 @@ def read_settings(path: Path, *, for_merger: bool = False) -> tuple[Settings, tu
 
     ``for_merger``: of a process that only merges. It needs neither layout nor connections, but an address.
     """
+    ini = _parsed(path)
+    reader = Reader(ini, str(path))
+    settings = _settings(path, ini, reader, for_merger=for_merger)
+    _check_names(ini, reader)
+    return settings, _refused_or_told(ini, reader)
+
+
+def read_bridge_settings(path: Path) -> tuple[BridgeSettings, tuple[Problem, ...]]:
+    """What ``ci-gate jenkins`` needs of the file; where it runs there may be no layout. Raises RefusedError."""
+    ini = _parsed(path)
+    reader = Reader(ini, str(path))
+    own_server = GearmanServerSettings(start=reader.boolean("gearman_server", "start", default=False))
+    settings = BridgeSettings(
+        gearman=_gearman(reader, own_server),
+        jenkins=read_jenkins_sections(ini, reader),
+        log_config=reader.path("zuul", "log_config"),
+    )
+    if not settings.jenkins and not has_errors(reader.problems):
+        reader.error(0, "there is no [jenkins NAME] section: add one with the url of a Jenkins")
+    _check_names(ini, reader)
+    return settings, _refused_or_told(ini, reader)
+
+
+def _refused_or_told(ini: Ini, reader: Reader) -> tuple[Problem, ...]:
+    problems = tuple(sorted([*ini.problems, *reader.problems], key=lambda each: each.line))
+    if has_errors(problems):
+        raise RefusedError(problems)
+    return problems
+
+
+def _parsed(path: Path) -> Ini:
+    """Raises RefusedError if the file cannot be read at all."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as problem:
@@ -63,14 +97,7 @@ def read_settings(path: Path, *, for_merger: bool = False) -> tuple[Settings, tu
         raise RefusedError([Problem(str(path), 0, 0, Level.ERROR, reason)]) from problem
     except UnicodeDecodeError as problem:
         raise RefusedError([Problem(str(path), 0, 0, Level.ERROR, _not_utf8(problem))]) from problem
-    ini = parse(text, str(path))
-    reader = Reader(ini, str(path))
-    settings = _settings(path, ini, reader, for_merger=for_merger)
-    _check_names(ini, reader)
-    problems = tuple(sorted([*ini.problems, *reader.problems], key=lambda each: each.line))
-    if has_errors(problems):
-        raise RefusedError(problems)
-    return settings, problems
+    return parse(text, str(path))
 
 
 def _not_utf8(problem: UnicodeDecodeError) -> str:
@@ -98,6 +125,7 @@ def _settings(path: Path, ini: Ini, reader: Reader, *, for_merger: bool) -> Sett
         connections=connections,
         gearman=_gearman(reader, gearman_server),
         gearman_server=gearman_server,
+        jenkins=read_jenkins_sections(ini, reader),
         web=WebSettings(
             listen_address=reader.text("webapp", "listen_address") or schema.WEBAPP["listen_address"].default,
             port=reader.integer("webapp", "port", 8001),
@@ -217,7 +245,7 @@ def _check_names(ini: Ini, reader: Reader) -> None:
             reader.notice(section.line, "[jenkins]: builds go over Gearman; this section of Zuul 1 has no effect")
         known = _known_keys(ini, name)
         if known is None:
-            if name not in launcher and name != "jenkins" and not name.startswith("jenkins "):
+            if name not in launcher and name != "jenkins":
                 meant = nearest(name, schema.SECTIONS)
                 reader.notice(
                     section.line, f"unknown section [{name}]" + (f"; did you mean [{meant}]?" if meant else "")
@@ -234,4 +262,6 @@ def _known_keys(ini: Ini, section: str) -> Mapping[str, schema.Key] | None:
     if re.match(r"connection ", section, re.IGNORECASE):
         driver = ini.get(section, "driver")
         return schema.DRIVERS.get(driver.text if driver else "", schema.GERRIT)
+    if section.startswith("jenkins "):
+        return schema.JENKINS
     return schema.SECTIONS.get(section)

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from ci_gate.model.options import SchedulerSettings as SchedulerSettings  # noqa: PLC0414 - part of Settings
 
@@ -78,6 +80,40 @@ class GearmanServerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class JenkinsSettings:
+    """A Jenkins without the Gearman plugin. ``jobs``: which of its jobs are offered, by the layout's name; None: all.
+
+    ``job_path`` leads from that name to the job, alternatives with ``|`` between them. ``max_queued`` None: twice the
+    executors. ``label_limits``: most builds at a time that ask for a label.
+    """
+
+    POLL_S: ClassVar[float] = 2.0
+
+    name: str
+    url: str
+    user: str | None = None
+    token: str | None = field(default=None, repr=False)
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    poll_interval_s: float = POLL_S
+    jobs: re.Pattern[str] | None = None
+    job_path: str = "{job}"
+    node_param: str | None = None
+    max_queued: int | None = None
+    label_limits: Mapping[str, int] = field(default_factory=dict)
+    offline_nodes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeSettings:
+    """What ``ci-gate jenkins`` reads."""
+
+    gearman: GearmanSettings
+    jenkins: tuple[JenkinsSettings, ...]
+    log_config: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WebSettings:
     """``prefix`` is the path below which a front end mounts everything."""
 
@@ -122,6 +158,7 @@ class Settings:
     connections: Mapping[str, Connection] = field(default_factory=dict)
     gearman: GearmanSettings = field(default_factory=GearmanSettings)
     gearman_server: GearmanServerSettings = field(default_factory=GearmanServerSettings)
+    jenkins: tuple[JenkinsSettings, ...] = ()
     web: WebSettings = field(default_factory=WebSettings)
     merger: MergerSettings = field(default_factory=MergerSettings)
     scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)

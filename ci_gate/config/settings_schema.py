@@ -75,6 +75,21 @@ GEARMAN_SERVER = {
     "log_config": Key("path", "none", "logging configuration of that server"),
 }
 
+JENKINS = {
+    "url": Key("text", "required", "address of a Jenkins without the Gearman plugin"),
+    "user": Key("text", "none", "account there, with an API token"),
+    "token": Key("text", "none", "its token; better in a file", secret=True),
+    "token_file": Key("path", "systemd's credential jenkins-NAME", "file with the token, read again when it expires"),
+    "ca_file": Key("path", "those of certifi", "certificates that its TLS certificate is checked against"),
+    "poll_interval": Key("duration", "2", "seconds between two looks at running builds; half of it while some wait"),
+    "jobs": Key("text", "all", "regular expression that the layout's job names have to match"),
+    "job_path": Key("text", "{job}", "where jobs are: ci/{job}; * is any folder, ** any depth, a bar means or"),
+    "node_param": Key("text", "none", "parameter of the jobs that takes ZUUL_NODE"),
+    "max_queued": Key("integer", "2 × executors", "builds that may wait in Jenkins' own queue", least=1),
+    "label_limits": Key("text", "none", "most builds at a time by label, e.g. docker=4, arm=1"),
+    "offline_nodes": Key("boolean", "false", "take nodes offline after builds with OFFLINE_NODE_WHEN_COMPLETE"),
+}
+
 WEBAPP = {
     "listen_address": Key("text", "0.0.0.0", "where status page, status.json and merged refs are served"),  # noqa: S104 - documented default
     "port": Key("integer", "8001", "its port", least=1, most=65535),
@@ -148,6 +163,7 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
     "gerrit": GERRIT,
     "smtp": SMTP,
 }
+JENKINS_SECTION = "jenkins NAME"
 DRIVERS: Mapping[str, Mapping[str, Key]] = {"gerrit": GERRIT, "smtp": SMTP, "sql": SQL}
 
 TOLERATED = ("launcher", "site ", "node ")

@@ -10,6 +10,7 @@ from ci_gate.config import settings_schema as schema
 
 TEXT = (Path(__file__).parent.parent.parent / "docs" / "ci-conf.md").read_text(encoding="utf-8")
 TABLES = {**schema.SECTIONS, **{f"driver {name}": table for name, table in schema.DRIVERS.items()}}
+TABLES[schema.JENKINS_SECTION] = schema.JENKINS
 
 
 def rows(table) -> list[str]:

@@ -1,0 +1,103 @@
+"""``stop:NAME`` and ``set_description:NAME``, as the Jenkins plugin serves them (gearman-jenkins.md 6.5 and 11.6).
+
+A number alone may belong to another build by now: a build is stopped only if its uuid is the one that this process
+knows it by, or, for builds of a process before it, if it has one at all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from ci_gate.jenkins.api import Api, JenkinsJob
+from ci_gate.jenkins.builds import Build
+from ci_gate.jenkins.http import JenkinsError, MissingError
+from ci_gate.worker_connection import Job
+
+log = structlog.stdlib.get_logger("ci_gate.Jenkins")
+
+
+class Books(Protocol):
+    """What is known of jobs and builds."""
+
+    def job_named(self, name: str) -> JenkinsJob | None: ...
+
+    def build_numbered(self, name: str, number: int) -> Build | None: ...
+
+    def build_with(self, uuid: str) -> Build | None: ...
+
+    def stop(self, build: Build) -> None: ...
+
+
+class Manager:
+    def __init__(self, name: str, api: Api, books: Books) -> None:
+        self._api = api
+        self._books = books
+        self._verbs: Mapping[str, Callable[[Job, Any], Any]] = {
+            f"stop:{name}": self._stop,
+            f"set_description:{name}": self._describe,
+        }
+
+    @property
+    def functions(self) -> frozenset[str]:
+        return frozenset(self._verbs)
+
+    async def serve(self, job: Job) -> None:
+        try:
+            wanted = json.loads(job.arguments)
+            await self._verbs[job.function](job, wanted)
+        except (ValueError, KeyError, TypeError, AttributeError) as problem:
+            job.exception(f"the request cannot be understood: {problem!r}")
+        except MissingError:
+            job.exception("there is no such build")
+        except JenkinsError as problem:
+            log.warning("request not carried out", function=job.function, reason=str(problem))
+            job.exception(str(problem))
+
+    async def _stop(self, job: Job, wanted: Mapping[str, Any]) -> None:
+        uuid = wanted.get("uuid")
+        build = self._books.build_with(str(uuid)) if uuid else None
+        if build is not None:
+            self._books.stop(build)
+            job.complete()
+            return
+        name, number = str(wanted["name"]), int(wanted["number"])
+        build = self._books.build_numbered(name, number)
+        found = await self._found(name, number, build)
+        if found is None:
+            job.fail()
+        elif build is not None:
+            self._books.stop(build)
+            job.complete()
+        else:
+            log.info("stopping a build of a process before this one", job=name, number=number)
+            await self._api.interrupt(found.path, number)
+            job.complete()
+
+    async def _found(self, name: str, number: int, build: Build | None) -> JenkinsJob | None:
+        """The job of a build that runs and is a gate's; None: it does not. Raises MissingError."""
+        job = build.job if build else self._books.job_named(name)
+        if job is None:
+            raise MissingError("there is no such job")
+        record = await self._api.build(job.path, number)
+        expected = record.uuid == build.uuid if build else bool(record.uuid)
+        if not expected:
+            log.warning("not stopped: the number belongs to another build", job=name, number=number)
+        return job if record.building and expected else None
+
+    async def _describe(self, job: Job, wanted: Mapping[str, Any]) -> None:
+        name, number = str(wanted["name"]), int(wanted["number"])
+        build = self._books.build_numbered(name, number)
+        path = build.job if build else self._books.job_named(name)
+        if path is None:
+            raise MissingError("there is no such job")
+        record = await self._api.build(path.path, number)
+        if build is not None and record.uuid != build.uuid:
+            job.fail()
+            return
+        text = wanted.get("html_description", wanted.get("description"))
+        await self._api.describe(path.path, number, str(text if text is not None else ""))
+        job.complete()
