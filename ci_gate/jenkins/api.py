@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ci_gate.jenkins.http import Answer, BusyError, Http
+from ci_gate.jenkins.http import Answer, BrokenError, BusyError, Http
 from ci_gate.jenkins.names import Path, address_of
 
 UUID = "ZUUL_UUID"
@@ -76,6 +76,7 @@ class Api:
         self.http = http
         self.clock_skew_s = 0.0
         self.session: str | None = None
+        self._knows_ranges: bool | None = None  # not tried yet
         self._now = now
 
     # Looking
@@ -117,14 +118,29 @@ class Api:
 
     async def builds(self, path: Path, count: int) -> dict[str, BuildRecord]:
         """The latest of a job, by uuid."""
-        top = await self._json(address_of(path), f"builds[{BUILD}]{{0,{min(count, MOST_BUILDS)}}}")
-        return _records(top)
+        return _records(await self._latest(path, f"builds[{BUILD}]", count))
 
     async def builds_in(self, folder: Path, count: int) -> dict[Path, dict[str, BuildRecord]]:
         """The latest of each job of a folder."""
-        tree = f"jobs[name,builds[{BUILD}]{{0,{min(count, MOST_BUILDS)}}}]"
-        top = await self._json(address_of(folder), tree)
+        top = await self._latest(folder, f"jobs[name,builds[{BUILD}]]", count)
         return {(*folder, str(each["name"])): _records(each) for each in _dicts(top.get("jobs")) if "name" in each}
+
+    async def _latest(self, path: Path, tree: str, count: int) -> dict[str, Any]:
+        """With no more builds than needed, if the server can do that: Hudson answers that it is broken."""
+        inner = f"builds[{BUILD}]"
+        part = f"{{0,{min(count, MOST_BUILDS)}}}"
+        if self._knows_ranges is not False:
+            try:
+                top = await self._json(address_of(path), tree.replace(inner, inner + part))
+            except BrokenError:
+                if self._knows_ranges:
+                    raise
+            else:
+                self._knows_ranges = True
+                return top
+        top = await self._json(address_of(path), tree)
+        self._knows_ranges = False
+        return top
 
     async def build(self, path: Path, number: int) -> BuildRecord:
         """Raises MissingError. Its uuid is empty if it was not started by a gate."""

@@ -204,8 +204,16 @@ class _Session(jenkins.Jenkins):
     def _response_handler(self, response: requests.Response) -> requests.Response:
         login = response.is_redirect and any(page in response.headers.get("Location", "") for page in LOGIN_PAGES)
         if response.status_code >= 400 or login:
-            raise _StatusError(401 if login else response.status_code, response.text[:PIECE])
+            raise _StatusError(401 if login else response.status_code, _text_of(response))
         return response
+
+
+def _text_of(response: requests.Response) -> str:
+    """Of an error page; some are labelled as compressed and are not."""
+    try:
+        return response.text[:PIECE]
+    except (requests.RequestException, OSError):
+        return ""
 
 
 def _read(response: requests.Response) -> Answer:

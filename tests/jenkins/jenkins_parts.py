@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 import uuid
 from collections.abc import Callable
@@ -27,6 +28,12 @@ LAUNCHING = LauncherTimes(
 )
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
 async def when(condition: Callable[[], object], what: str):
     ends_at = time.monotonic() + DEADLINE_S
     while not (answer := condition()):
@@ -38,10 +45,13 @@ async def when(condition: Callable[[], object], what: str):
 class Site:
     """``async with Site() as site``: everything up, nothing launched. ``site.jenkins`` is to be filled before."""
 
-    def __init__(self, **settings) -> None:
+    def __init__(self, *, url: str | None = None, declare: bool = False, **settings) -> None:
+        """``url``: of a real server without accounts, in place of the simulated one."""
         self.jenkins = JenkinsRest()
-        self.settings = {"user": "gate", "token": "token-1", "poll_interval_s": 0.1} | settings
-        self.declare = False
+        self.url = url
+        account = {} if url else {"user": "gate", "token": "token-1"}
+        self.settings = account | {"poll_interval_s": 0.1} | settings
+        self.declare = declare
         self.times = TIMES
         self.updates: list[BuildUpdate] = []
         self.ends: dict[str, BuildEnd] = {}
@@ -71,7 +81,7 @@ class Site:
         self.ends[end.uuid] = end
 
     def start_bridge(self) -> None:
-        settings = JenkinsSettings("main", self.jenkins.url, **self.settings)
+        settings = JenkinsSettings("main", self.url or self.jenkins.url, **self.settings)
         self.bridge = Bridge(settings, self.gearman, declare=self.declare, times=self.times)
         self._task = asyncio.create_task(self.bridge.run())
 
