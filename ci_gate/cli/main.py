@@ -28,6 +28,7 @@ COMMANDS = {
     "reload": "let the running service read its layout again",
     "layout": "answer what a layout decides: jobs, events, queues",
     "cloner": "prepare working copies of projects inside a job",
+    "gearman": "run the job server on its own, apart from the service",
     "jenkins": "run builds on Jenkinses that lack the Gearman plugin",
     "demo": "show the main job on a simulated Gerrit and Jenkins",
 }

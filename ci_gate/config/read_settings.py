@@ -69,9 +69,8 @@ def read_bridge_settings(path: Path) -> tuple[BridgeSettings, tuple[Problem, ...
     """What ``ci-gate jenkins`` needs of the file; where it runs there may be no layout. Raises RefusedError."""
     ini = _parsed(path)
     reader = Reader(ini, str(path))
-    own_server = GearmanServerSettings(start=reader.boolean("gearman_server", "start", default=False))
     settings = BridgeSettings(
-        gearman=_gearman(reader, own_server),
+        gearman=_gearman(reader, _gearman_server(reader)),
         jenkins=read_jenkins_sections(ini, reader),
         log_config=reader.path("zuul", "log_config"),
     )
@@ -79,6 +78,14 @@ def read_bridge_settings(path: Path) -> tuple[BridgeSettings, tuple[Problem, ...
         reader.error(0, "there is no [jenkins NAME] section: add one with the url of a Jenkins")
     _check_names(ini, reader)
     return settings, _refused_or_told(ini, reader)
+
+
+def read_job_server_settings(path: Path) -> tuple[GearmanServerSettings, int, tuple[Problem, ...]]:
+    """What ``ci-gate gearman`` needs of the file: the server and its port. Raises RefusedError."""
+    ini = _parsed(path)
+    reader = Reader(ini, str(path))
+    port = reader.integer("gearman", "port", 4730)
+    return _gearman_server(reader), port, _refused_or_told(ini, reader)
 
 
 def _refused_or_told(ini: Ini, reader: Reader) -> tuple[Problem, ...]:
@@ -107,11 +114,7 @@ def _not_utf8(problem: UnicodeDecodeError) -> str:
 
 def _settings(path: Path, ini: Ini, reader: Reader, *, for_merger: bool) -> Settings:
     state_dir = reader.path("zuul", "state_dir") or Path("/var/lib/zuul")
-    gearman_server = GearmanServerSettings(
-        start=reader.boolean("gearman_server", "start", default=False),
-        listen_address=reader.text("gearman_server", "listen_address") or "",
-        log_config=reader.path("gearman_server", "log_config"),
-    )
+    gearman_server = _gearman_server(reader)
     connections = read_connections(ini, reader, state_dir)
     has_gerrit = any(isinstance(each, GerritSettings) for each in connections.values())
     if not has_gerrit and not reader.problems and not for_merger:
@@ -148,6 +151,14 @@ def _layout(reader: Reader, *, for_merger: bool) -> Path:
     if for_merger:
         return reader.path("zuul", "layout_config") or Path()
     return reader.required_path("zuul", "layout_config", "set it to the layout file")
+
+
+def _gearman_server(reader: Reader) -> GearmanServerSettings:
+    return GearmanServerSettings(
+        start=reader.boolean("gearman_server", "start", default=False),
+        listen_address=reader.text("gearman_server", "listen_address") or "",
+        log_config=reader.path("gearman_server", "log_config"),
+    )
 
 
 def _gearman(reader: Reader, own_server: GearmanServerSettings) -> GearmanSettings:

@@ -1,7 +1,7 @@
 """The process of the built-in Gearman server: ``python -m ci_gate.gearman.server``.
 
-``server_process.py`` starts it as a child of the daemon; a unit of its own may start it as well. What it serves is
-in ``job_server.py``.
+``server_process.py`` starts it as a child of the daemon; ``ci-gate gearman`` is the same in a unit of its own. What it
+serves is in ``job_server.py``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ class LogConfigError(Exception):
     """``[gearman_server] log_config`` cannot be used."""
 
 
+class StartError(Exception):
+    """It cannot serve; the text says why, for the operator."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM, or until standard input closes if asked to watch it. 1: could not start.
 
@@ -38,25 +42,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--log-config", type=Path, help="INI file for Python's logging.config")
     parser.add_argument("--until-stdin-closes", action="store_true", help="end when the parent process does")
     options = parser.parse_args(arguments)
-    where = f"{options.listen_address or 'all addresses'}, port {options.port}"
     try:
-        _set_up_logging(options.log_config)
-        statsd = StatsdLines.from_environment(os.environ, METRICS)
-        _allow_many_connections()
-        server = JobServer(options.listen_address, options.port, statsd)
-    except (LogConfigError, StatsdPortError) as error:
-        return _refuse(str(error))
-    except OSError as error:
-        return _refuse(f"the Gearman server cannot listen on {where}: {error.strerror or error}")
-    print(f"listening {server.port}", flush=True)  # noqa: T201 - the parent reads it
-    _wait_for_the_end(options.until_stdin_closes)
-    server.shutdown()
+        serve(options.listen_address, options.port, options.log_config, until_stdin_closes=options.until_stdin_closes)
+    except StartError as error:
+        print(f"error: {error}", flush=True)  # noqa: T201 - the parent reads it
+        return 1
     return 0
 
 
-def _refuse(text: str) -> int:
-    print(f"error: {text}", flush=True)  # noqa: T201 - the parent reads it
-    return 1
+def serve(listen_address: str, port: int, log_config: Path | None, *, until_stdin_closes: bool = False) -> None:
+    """Until SIGTERM. Says ``listening PORT`` on standard output once it does. Raises StartError."""
+    where = f"{listen_address or 'all addresses'}, port {port}"
+    try:
+        _set_up_logging(log_config)
+        statsd = StatsdLines.from_environment(os.environ, METRICS)
+        _allow_many_connections()
+        server = JobServer(listen_address, port, statsd)
+    except (LogConfigError, StatsdPortError) as error:
+        raise StartError(str(error)) from error
+    except OSError as error:
+        raise StartError(f"the Gearman server cannot listen on {where}: {error.strerror or error}") from error
+    print(f"listening {server.port}", flush=True)  # noqa: T201 - the parent reads it
+    _wait_for_the_end(until_stdin_closes)
+    server.shutdown()
 
 
 def _set_up_logging(log_config: Path | None) -> None:

@@ -23,7 +23,8 @@ JOB = """<?xml version='1.0' encoding='UTF-8'?>
 <properties><hudson.model.ParametersDefinitionProperty><parameterDefinitions>
 <hudson.model.StringParameterDefinition><name>SECONDS</name><defaultValue>0</defaultValue>
 </hudson.model.StringParameterDefinition></parameterDefinitions></hudson.model.ParametersDefinitionProperty></properties>
-<builders><hudson.tasks.Shell><command>test -n "$ZUUL_UUID" &amp;&amp; sleep $SECONDS &amp;&amp; test "$ZUUL_CHANGE" != 13
+<builders><hudson.tasks.Shell><command>test -n "$ZUUL_UUID" &amp;&amp; sleep $SECONDS
+test "$ZUUL_CHANGE" != 13
 </command></hudson.tasks.Shell></builders></project>"""
 
 pytestmark = [
