@@ -70,6 +70,7 @@ def test_child_processes_are_started_only_where_they_belong():
         "ci_gate/cli/demo",
         "ci_gate/daemon/snapshotting",
         "ci_gate/cloner/",
+        "ci_gate/worker/",
     )
     starters = re.compile(r"subprocess\.|create_subprocess|os\.(system|popen|exec|fork|spawn)")
     for path in SOURCES:

@@ -29,6 +29,7 @@ COMMANDS = {
     "layout": "answer what a layout decides: jobs, events, queues",
     "cloner": "prepare working copies of projects inside a job",
     "gearman": "run the job server on its own, apart from the service",
+    "worker": "run plain commands as jobs",
     "jenkins": "run builds on Jenkinses that lack the Gearman plugin",
     "demo": "show the main job on a simulated Gerrit and Jenkins",
 }

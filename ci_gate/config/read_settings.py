@@ -80,6 +80,13 @@ def read_bridge_settings(path: Path) -> tuple[BridgeSettings, tuple[Problem, ...
     return settings, _refused_or_told(ini, reader)
 
 
+def read_gearman_settings(path: Path) -> tuple[GearmanSettings, tuple[Problem, ...]]:
+    """What every worker needs of the file: where the Gearman server is. Raises RefusedError."""
+    ini = _parsed(path)
+    reader = Reader(ini, str(path))
+    return _gearman(reader, _gearman_server(reader)), _refused_or_told(ini, reader)
+
+
 def read_job_server_settings(path: Path) -> tuple[GearmanServerSettings, int, tuple[Problem, ...]]:
     """What ``ci-gate gearman`` needs of the file: the server and its port. Raises RefusedError."""
     ini = _parsed(path)
