@@ -261,7 +261,7 @@ def _check_names(ini: Ini, reader: Reader) -> None:
     for name, section in ini.sections.items():
         if name == "jenkins":
             reader.notice(section.line, "[jenkins]: builds go over Gearman; this section of Zuul 1 has no effect")
-        known = _known_keys(ini, name)
+        known = known_keys(ini, name)
         if known is None:
             if name not in launcher and name != "jenkins":
                 meant = nearest(name, schema.SECTIONS)
@@ -276,7 +276,8 @@ def _check_names(ini: Ini, reader: Reader) -> None:
                 reader.notice(value.line, f"[{name}] {key}: unknown key, ignored{hint}")
 
 
-def _known_keys(ini: Ini, section: str) -> Mapping[str, schema.Key] | None:
+def known_keys(ini: Ini, section: str) -> Mapping[str, schema.Key] | None:
+    """The table of a section; None: nothing reads it."""
     if re.match(r"connection ", section, re.IGNORECASE):
         driver = ini.get(section, "driver")
         return schema.DRIVERS.get(driver.text if driver else "", schema.GERRIT)
