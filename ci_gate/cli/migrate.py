@@ -1,4 +1,4 @@
-"""``ci-gate migrate zuul``: a site's zuul.conf checked, explained and written as ci.conf."""
+"""``ci-gate migrate``: a site of Zuul's, or of the Gerrit Trigger plugin's (``triggers.py``), taken over."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ci_gate.cli import triggers
 from ci_gate.cli.validate import check
 from ci_gate.config.migration import Migration, MigrationError, check_same, migrated
 from ci_gate.config.problems import Level, RefusedError
@@ -22,10 +23,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     zuul.add_argument("--config", "-c", metavar="FILE", help="the site's zuul.conf")
     zuul.add_argument("--output", "-o", metavar="FILE", default="ci.conf", help="what to write; - only shows it")
     zuul.add_argument("--force", action="store_true", help="write over a file that is there")
+    triggers.add_arguments(
+        subparsers.add_parser(
+            "gerrit-trigger",
+            help="from Jenkins' Gerrit Trigger plugin",
+            description="Write the layout that starts the same builds.",
+        )
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit status 0 if the site can be taken over as it is, 1 if something has to be mended first."""
+    if arguments.source == "gerrit-trigger":
+        return triggers.run(arguments)
     try:
         path = find_settings_file(arguments.config)
         migration = migrated(path)
