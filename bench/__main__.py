@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import commands, gearman, gerrit, latency, layouts, memory, merging, reloading, scheduling, serving
+from bench import commands, gearman, gerrit, jenkins, latency, layouts, memory, merging, reloading, scheduling, serving
 from bench.figures import Figure, table
 
 RESULTS = Path(__file__).parent / "results.md"
@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "merging": merging.measure,
     "gearman": gearman.measure_round_trips,
     "gerrit": gerrit.measure,
+    "jenkins": jenkins.measure,
     "serving": serving.measure,
     "idle": latency.measure_idle,
 }

@@ -39,6 +39,7 @@ from ci_gate.worker_connection import GearmanWorker, Job
 
 log = structlog.stdlib.get_logger("ci_gate.Jenkins")
 
+FULL = 0.75  # of the interval, since its length varies
 TRIES = 3  # of a start that Jenkins answers with an error of its own, or with "no such job"
 TOGETHER = 3  # jobs of one folder that are asked for with one question
 SPARE = 10  # builds of others that may be newer than ours
@@ -79,6 +80,7 @@ class Bridge:
         self._wake = asyncio.Event()
         self._ready = False
         self._overview_at: float | None = None
+        self._full_at = 0.0
         self._quiet = False
         self._undeclarable: set[Path] = set()
         self._group: asyncio.TaskGroup | None = None
@@ -185,10 +187,19 @@ class Bridge:
         if self._overview_at is None or now - self._overview_at >= every_s:
             await self._look_around()
             self._overview_at = now
-        active = self._books.active
+        active = self._due(now)
         if active:
             look = await self._look(active)
             await _all([self._follow(each, next_step(each, look), look.session) for each in active])
+
+    def _due(self, now: float) -> list[Build]:
+        """Folders where builds only run are looked at once an interval, others at every look."""
+        active = self._books.active
+        if now - self._full_at >= self._settings.poll_interval_s * FULL:
+            self._full_at = now
+            return active
+        urgent = {each.job.path[:-1] for each in active if each.phase is not Phase.RUNNING or each.stop_at is not None}
+        return [each for each in active if each.job.path[:-1] in urgent]
 
     async def _look_around(self) -> None:
         """Which jobs and nodes there are."""
