@@ -133,7 +133,8 @@ class CatchingUp:
             if waits[-1] <= 0:
                 self._second_look_at = None
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wanted.wait(), min(waits, default=None))
+            async with asyncio.timeout(min(waits, default=None)):
+                await self._wanted.wait()
 
     async def _look(self) -> str | None:
         """Find, take, and move the mark; what went wrong, or None."""

@@ -95,8 +95,10 @@ class CommandPool:
         transport = await self._connection()
         run = asyncio.get_running_loop().run_in_executor(self._threads, _run_command, transport, asked, ends_at)
         try:
-            # The thread keeps to the deadline by itself; this only catches a library that does not.
-            return await asyncio.wait_for(asyncio.shield(run), max(0.1, ends_at - time.monotonic()) + 5.0)
+            # The thread keeps to the deadline by itself; this only catches a library that does not. Not wait_for: it
+            # may lose a cancellation that comes together with the answer (Python 3.11), and who stops waits for ever.
+            async with asyncio.timeout(max(0.1, ends_at - time.monotonic()) + 5.0):
+                return await asyncio.shield(run)
         except NotSentError:
             await self._drop(transport)
             raise

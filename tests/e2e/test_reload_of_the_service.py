@@ -89,7 +89,7 @@ async def test_a_second_service_in_the_same_folder_is_refused(site):
     )
     _, err = await process.communicate()
     assert process.returncode == 1
-    assert "another ci-gate serve works with state_dir" in err.decode()
+    assert f"works in {site.world.config.parent / 'state'}; stop it, or give this one" in err.decode()
 
 
 async def test_new_functions_come_with_the_layout(site):

@@ -1,0 +1,28 @@
+"""Commands over SSH end with whoever asked for them; what else they do is in test_query.py and test_review.py."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ci_gate.config.settings import GerritSettings
+from ci_gate.gerrit.commands import CommandPool, CommandResult
+
+
+async def test_who_is_cancelled_as_the_answer_comes_is_cancelled(monkeypatch, tmp_path):
+    pool = CommandPool(GerritSettings(name="gerrit", server="gerrit.invalid", user="ci"))
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[CommandResult] = loop.create_future()
+    connected: asyncio.Future[object] = loop.create_future()
+    connected.set_result(object())
+    futures = [connected, answer]
+    monkeypatch.setattr(loop, "run_in_executor", lambda *_: futures.pop(0))
+    asking = asyncio.create_task(pool.run("gerrit version", deadline_s=60.0))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not futures
+    answer.set_result(CommandResult(0, "gerrit version 3.13.0\n", ""))
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
