@@ -24,7 +24,7 @@ from ci_gate.gerrit.commands import CommandPool
 from ci_gate.gerrit.events import JsonObject, event_of
 from ci_gate.gerrit.missed import events_of, updated_changes
 from ci_gate.gerrit.query import QueryFailedError
-from ci_gate.gerrit.refs import list_refs
+from ci_gate.gerrit.refs import PREFIXES, list_refs
 from ci_gate.gerrit.seen import Seen, full_ref
 from ci_gate.model.change import NO_REVISION
 from ci_gate.model.event import Event
@@ -213,7 +213,7 @@ class CatchingUp:
             return
         if event.newrev == NO_REVISION:
             known.pop(full_ref(event), None)
-        elif full_ref(event).startswith(("refs/heads/", "refs/tags/")):
+        elif full_ref(event).startswith(PREFIXES):
             known[full_ref(event)] = event.newrev
 
     async def _move_mark(self, since: float) -> None:

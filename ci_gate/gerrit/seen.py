@@ -10,13 +10,13 @@ import re
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
+from ci_gate.gerrit.events import LOCAL_BRANCHES
 from ci_gate.model.event import Event
 
 ONCE = frozenset({"patchset-created", "draft-published", "change-merged"})
 """What happens once to a patch set, or to a change: no time is compared."""
 
 CLOCKS_APART_S = 60.0
-LOCAL_BRANCHES = "refs/heads/"
 COUNT_OF_COMMENTS = re.compile(r"\n\n\(\d+ comments?\)(?=\n\n|\s*$)")
 
 
