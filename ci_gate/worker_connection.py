@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 import ssl
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
+
+from ci_gate.keep_alive import keep_alive
 
 CAN_DO, CANT_DO, RESET_ABILITIES, PRE_SLEEP = 1, 2, 3, 4
 NOOP, NO_JOB, GRAB_JOB_UNIQ, JOB_ASSIGN_UNIQ = 6, 10, 30, 31
@@ -142,12 +143,7 @@ class GearmanWorker:
     async def _connect_and_serve(self) -> None:
         async with asyncio.timeout(CONNECT_S):
             reader, writer = await asyncio.open_connection(*self._address, ssl=self._tls)
-        connected = writer.get_extra_info("socket")
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-            if hasattr(socket, option):
-                connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        keep_alive(writer.get_extra_info("socket"))
         try:
             ours = self._resumes and await _is_ours(reader, writer)
         except BaseException:

@@ -28,6 +28,7 @@ from gear import constants
 
 from ci_gate.gearman.inquiry import Address
 from ci_gate.handover import Handover
+from ci_gate.keep_alive import keep_alive
 from ci_gate.model.build import Precedence
 
 IO_S = 10.0  # for connecting, and for the rest of a packet that has begun
@@ -144,11 +145,7 @@ class _Connection(gear.Connection):  # type: ignore[misc] # gear has no annotati
 
     def connect(self) -> None:
         self.conn = socket.create_connection((self.host, self.port), timeout=IO_S)
-        self.conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.conn.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-            if hasattr(socket, option):
-                self.conn.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        keep_alive(self.conn)
         self.connected = True
 
     def disconnect(self) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ci_gate.gearman.inquiry import Address
+from ci_gate.keep_alive import keep_alive
 
 CONNECT_S = 10.0
 LARGEST = 256 * 1024 * 1024
@@ -48,12 +48,7 @@ class PacketStream:
         """Raises OSError and TimeoutError."""
         async with asyncio.timeout(CONNECT_S):
             reader, writer = await asyncio.open_connection(server.host, server.port)
-        connection = writer.get_extra_info("socket")
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-            if hasattr(socket, option):
-                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        keep_alive(writer.get_extra_info("socket"))
         return cls(reader, writer)
 
     async def send(self, kind: int, *arguments: bytes) -> None:
