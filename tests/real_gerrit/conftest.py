@@ -78,10 +78,15 @@ class Site:
     async def start(self) -> None:
         await self.world.start_service()
         await self.when(self.is_listening, "the stream to be open")
+        await self.when(self.has_looked, "the first look at where branches stand")
 
     def is_listening(self) -> bool:
         streams = [each for each in self.status()["ci_gate"]["connections"] if each["kind"] == "Gerrit stream"]
         return all(each["state"] == "up" for each in streams)
+
+    def has_looked(self) -> bool:
+        """From then on nothing is missed: Gerrit says that a stream is open before it has begun to listen."""
+        return all(each["at"] for each in self.status()["ci_gate"]["catch_ups"])
 
     def status(self) -> dict:
         with urllib.request.urlopen(f"{self.world.url}status.json", timeout=10) as answer:
