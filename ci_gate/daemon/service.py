@@ -122,7 +122,6 @@ class Service:
             await self._start_gearman_server(parts)
             merger = await start_merger(self.settings, parts)
             outbox = await self._start_workers(parts, merger)
-            await serve(self._web_app(merger), self.settings.web, parts)
             recorder = Recorder(
                 self._beginning.journal,
                 self._beginning.standing,
@@ -130,11 +129,12 @@ class Service:
                 trouble=partial(self.observer.trouble, "journal"),
             )
             parts.push_async_callback(self._end_journal, recorder)
-            outbox.release(self._beginning.standing.to_repeat)
             kept = await asyncio.to_thread(draining.take_kept, self.settings.state_dir)
             for each in kept:
                 self.inbox.put(partial(_again, each))
             listening = await self._listeners(recorder, kept)
+            await serve(self._web_app(merger), self.settings.web, parts)  # from its first answer it names every part
+            outbox.release(self._beginning.standing.to_repeat)
             async with asyncio.TaskGroup() as tasks:
                 running = [
                     tasks.create_task(self._decider.run(recorder), name="scheduler"),
