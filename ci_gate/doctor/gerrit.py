@@ -35,8 +35,8 @@ from ci_gate.merger.git import Git, GitError
 from ci_gate.merger.ssh import ssh_variables
 
 ANSWER_S = 8.0
-REACH_S = 5.0
 STREAM_S = 1.5  # in which a Gerrit refuses a stream, if it does
+CANNOT_REACH = "cannot reach Gerrit"  # before any SSH
 OF_GERRIT_ITSELF = frozenset({"All-Projects", "All-Users"})
 
 
@@ -122,18 +122,16 @@ class Gerrit:
 
     async def _reachable(self) -> Finding:
         try:
-            async with asyncio.timeout(REACH_S):
-                _, writer = await asyncio.open_connection(self.given.server, self.given.port)
-        except (OSError, TimeoutError, UnicodeError) as problem:
-            reason = f"no answer within {REACH_S:g} s" if isinstance(problem, TimeoutError) else problem
-            name_is_wrong = isinstance(problem, socket.gaierror)
-            return wrong(
-                f"cannot reach {self.address}: {reason}",
-                f"correct [{self._section}] server: its name is not known" if name_is_wrong
-                else f"correct server and port in [{self._section}], or open the way for this machine: nc -vz "
-                f"{self.given.server} {self.given.port}",
-            )  # fmt: skip
-        writer.transport.abort()
+            async with asyncio.timeout(ANSWER_S):
+                await self.logged_in()
+        except TimeoutError:
+            return wrong(f"{self.address} does not answer within {ANSWER_S:g} s", self._way)
+        except ConnectionFailedError as problem:
+            cause = problem.__cause__
+            if isinstance(cause, socket.gaierror):
+                return wrong(f"{problem}", f"correct [{self._section}] server: no such name is known")
+            if isinstance(cause, OSError) and str(problem).startswith(CANNOT_REACH):
+                return wrong(f"{problem}", self._way)
         return good(self.address)
 
     async def _log_in(self) -> LoggedIn:
@@ -255,6 +253,11 @@ class Gerrit:
     def _as_configured(self, text: str) -> str:
         """With the file that the settings name in the place of our copy."""
         return text.replace(str(self._accepted), str(self.given.accepted_hosts))
+
+    @property
+    def _way(self) -> str:
+        where = f"{self.given.server} {self.given.port}"
+        return f"correct server and port in [{self._section}], or open the way for this machine: nc -vz {where}"
 
     @property
     def _section(self) -> str:

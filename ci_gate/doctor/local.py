@@ -23,6 +23,7 @@ OLDEST_GIT = (2, 39)
 VERSION = re.compile(r"git version (\d+)\.(\d+)")
 LEAST_FREE = 2**30
 LEAST_FREE_INODES = 10_000
+TOLD = (Level.WARNING, Level.NOTICE)
 MOST_LOOKED_AT = 2_000  # files of a folder
 GIT_S = 5.0
 
@@ -43,7 +44,7 @@ def steps(site: Site) -> Iterator[Step]:
 
 
 async def _configuration(site: Site) -> Finding:
-    problems = [each for each in site.problems if isinstance(each, Problem) and each.level is Level.WARNING]
+    problems = [each for each in site.problems if isinstance(each, Problem) and each.level in TOLD]
     return good(f"{site.config}{_see_validate(problems, site)}")
 
 
@@ -66,7 +67,7 @@ async def _layout(site: Site) -> Finding:
             counted(len(site.jobs), "job"),
         )
     )
-    warnings = [each for each in loaded.problems if each.level is Level.WARNING]
+    warnings = [each for each in loaded.problems if each.level in TOLD]
     return good(f"{path}: {size}{_see_validate(warnings, site)}")
 
 
@@ -79,7 +80,7 @@ def _refused(path: str, refused: RefusedError, command: str) -> Finding:
 def _see_validate(warnings: list[Problem], site: Site) -> str:
     if not warnings:
         return ""
-    return f"; {counted(len(warnings), 'warning')}, see: ci-gate validate --config {site.config}"
+    return f"; {counted(len(warnings), 'remark')}, see: ci-gate validate --config {site.config}"
 
 
 def _user(site: Site) -> Finding | None:

@@ -6,6 +6,7 @@ import asyncio
 import smtplib
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -83,13 +84,16 @@ def _database(dburi: str, setting: str) -> Finding:
 def _mail(settings: SmtpSettings) -> Finding:
     address = f"{settings.server}:{settings.port}"
     try:
-        with smtplib.SMTP(settings.server, settings.port, timeout=ANSWER_S) as server:
-            server.noop()
+        server = smtplib.SMTP(settings.server, settings.port, timeout=ANSWER_S)
+        server.noop()
     except (smtplib.SMTPException, OSError) as problem:
         return wrong(
             f"the mail server {address} does not greet us: {problem}",
             f"correct server and port of [{_section(settings)}]",
         )
+    with suppress(smtplib.SMTPException, OSError):
+        server.quit()
+    server.close()
     return good(address)
 
 

@@ -32,15 +32,18 @@ class Lines:
         lines = []
         if check.group != self._group:
             self._group = check.group
-            lines += ["", self._in(BOLD, check.group)] if sum(self._marks.values()) else [self._in(BOLD, check.group)]
+            lines += [""] if self._marks else []
+            lines.append(self._in(BOLD, self._printable(check.group)))
         finding = check.finding
         self._marks[finding.mark] += 1
         sign = self._in(COLOURS[finding.mark], self._signs[finding.mark])
-        text = self._in(DIM, finding.text) if finding.mark is Mark.NOT_TRIED else finding.text
+        text = self._printable(finding.text)
+        text = self._in(DIM, text) if finding.mark is Mark.NOT_TRIED else text
         lines.append(f"  {sign} {check.name:{WIDTH}} {text}")
         if finding.fix:
-            lines.append(f"    {'':{WIDTH}} {self._arrow} {self._in(BOLD, finding.fix)}")
-        return [self._one_line(each) for each in lines]
+            fix = self._in(BOLD, self._printable(finding.fix))
+            lines.append(f"    {'':{WIDTH}} {self._arrow} {fix}")
+        return lines
 
     @property
     def conclusion(self) -> str:
@@ -54,10 +57,10 @@ class Lines:
     def _in(self, style: str, text: str) -> str:
         return f"{style}{text}{RESET}" if self._coloured else text
 
-    def _one_line(self, text: str) -> str:
-        """Servers' words are in it, and may hold anything."""
-        printable = "".join(each if each.isprintable() or each == "\033" else " " for each in text)
-        return printable.encode(self._encoding, "replace").decode(self._encoding)
+    def _printable(self, text: str) -> str:
+        """On one line: servers' words are in it, and may hold anything."""
+        shown = "".join(each if each.isprintable() else " " for each in text)
+        return shown.encode(self._encoding, "replace").decode(self._encoding)
 
 
 def document(checks: Iterable[Check]) -> str:

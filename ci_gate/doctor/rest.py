@@ -5,6 +5,7 @@ A small client of its own, so that another can take its place: nothing else in t
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from dataclasses import dataclass
@@ -41,16 +42,17 @@ async def get(gerrit: GerritSettings, path: str, **query: str) -> RestAnswer:
 
     Raises RestError. The password goes nowhere but to ``baseurl``: redirects are not followed.
     """
-    authentication = None
+    headers = {}
     if gerrit.password is not None:
-        authentication = aiohttp.BasicAuth(gerrit.http_user or gerrit.user, gerrit.password, encoding="utf-8")
+        account = f"{gerrit.http_user or gerrit.user}:{gerrit.password}"
+        headers["Authorization"] = f"Basic {base64.b64encode(account.encode()).decode()}"
         path = f"a/{path}"
     address = f"{gerrit.baseurl}/{path}"
     asked_at = time.time()
     try:
         timeout = aiohttp.ClientTimeout(total=ANSWER_S)
         async with (
-            aiohttp.ClientSession(auth=authentication, timeout=timeout) as session,
+            aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
             session.get(address, params=query, allow_redirects=False) as answer,
         ):
             body = await answer.content.read(LARGEST_ANSWER)
