@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 from ci_gate.doctor.check import Finding, Step, counted, good, not_tried, some, unknown, wrong
 from ci_gate.doctor.ports import what_is_in_the_way
+from ci_gate.doctor.running import Once
 from ci_gate.doctor.serving import Service
 from ci_gate.doctor.site import Site
 from ci_gate.gearman.inquiry import Address, InquiryError, identify, registered_functions
@@ -14,6 +16,7 @@ GROUP = "Gearman"
 BUILD = "build:"
 MERGE = "merger:merge"
 MANAGER = "stop:"
+ANSWER_S = 8.0
 NOT_RUNNING = "the built-in job server runs with the service, which does not run"
 
 
@@ -32,6 +35,7 @@ class _JobServer:
         self._site = site
         self._service = service
         self._address = Address(site.settings.gearman.server, site.settings.gearman.port)
+        self._workers = Once(lambda: registered_functions(self._address))
 
     async def server(self) -> Finding:
         settings = self._site.settings
@@ -41,10 +45,14 @@ class _JobServer:
             )
             return taken or not_tried(NOT_RUNNING)
         try:
-            kind, version = await identify(self._address)
-        except InquiryError as problem:
+            # What says nothing at all would be taken for gear's server, which does not tell its version.
+            async with asyncio.timeout(ANSWER_S):
+                await self._workers()
+                kind, version = await identify(self._address)
+        except (InquiryError, TimeoutError) as problem:
+            reason = problem if isinstance(problem, InquiryError) else f"no answer within {ANSWER_S:g} s"
             return wrong(
-                f"no job server: {problem}",
+                f"no job server at {self._address}: {reason}",
                 "see the service's log" if settings.gearman_server.start
                 else "start it (ci-gate gearman, or gearman-job-server), or correct [gearman] server and port",
             )  # fmt: skip
@@ -52,10 +60,7 @@ class _JobServer:
 
     async def jobs(self) -> Finding:
         wanted = self._site.jobs
-        try:
-            workers = await registered_functions(self._address)
-        except InquiryError as problem:
-            return wrong(f"the job server does not list its jobs: {problem}", "see its log; restart it")
+        workers = await self._workers()
         offered = {
             function.split(":")[1] for function, number in workers.items() if number and function.startswith(BUILD)
         }
@@ -71,21 +76,14 @@ class _JobServer:
         )
 
     async def mergers(self) -> Finding:
-        try:
-            workers = await registered_functions(self._address)
-        except InquiryError as problem:
-            return wrong(f"the job server does not list its workers: {problem}", "see its log; restart it")
-        number = workers.get(MERGE, 0)
+        number = (await self._workers()).get(MERGE, 0)
         if not number:
             return wrong("[merger] embedded is off, and no merger is connected", "start ci-gate merger on some host")
         return good(counted(number, "merger"))
 
     async def triggers(self) -> Finding | None:
         """Something to say only where a Jenkins is connected by its Gearman plugin."""
-        try:
-            workers = await registered_functions(self._address)
-        except InquiryError:
-            return None
+        workers = await self._workers()
         if not any(number and function.startswith(MANAGER) for function, number in workers.items()):
             return None
         return unknown(

@@ -16,7 +16,7 @@ from ci_gate.jenkins.http import Http, JenkinsError, MissingError, RefusedError
 from ci_gate.jenkins.names import JobPaths, address_of
 from ci_gate.jenkins.secrets import TokenError, token_of
 
-IN_TIME_S = 8.0  # for the configurations of all jobs
+IN_TIME_S = 8.0  # for the list of jobs, and for the configurations of all
 
 
 class Jenkins:
@@ -48,7 +48,11 @@ class Jenkins:
         place = f"[jenkins {self._settings.name}]"
         try:
             await asyncio.to_thread(token_of, self._settings)
-            overview = await self._overview()
+            async with asyncio.timeout(IN_TIME_S):
+                overview = await self._overview()
+        except TimeoutError:
+            fix = f"is {place} url right, and the way to it open for this machine?"
+            return wrong(f"{self._settings.url} does not answer within {IN_TIME_S:g} s", fix)
         except TokenError as problem:
             what, _, advice = str(problem).rpartition(": ")
             return wrong(what, advice)

@@ -138,11 +138,12 @@ def _judged(gerrit: Gerrit, wanted: Votes, seen: _Seen, why_unseen: str) -> Find
 
 async def _by_ssh(gerrit: Gerrit, wanted: Votes) -> Finding:
     try:
-        everywhere = await _labels_of_all_projects(gerrit)
-        labels = await _labels_of_changes(gerrit, [each for each in wanted if SAFE_VALUE.fullmatch(each)])
-        given = await _given_before(gerrit, wanted)
-    except UnansweredError as problem:
-        return unknown(f"cannot be checked: Gerrit does not answer: {problem}")
+        async with asyncio.timeout(IN_TIME_S):
+            everywhere = await _labels_of_all_projects(gerrit)
+            labels = await _labels_of_changes(gerrit, [each for each in wanted if SAFE_VALUE.fullmatch(each)])
+            given = await _given_before(gerrit, wanted)
+    except (UnansweredError, TimeoutError) as problem:
+        return unknown(f"cannot be checked: {str(problem) or 'Gerrit takes too long to answer'}")
     missing = [
         f"{project}: {label}"
         for project, votes in wanted.items()

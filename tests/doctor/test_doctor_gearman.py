@@ -13,6 +13,7 @@ import gear
 import pytest
 from doctor_parts import HOST, LAYOUT, assert_good, assert_wrong, free_port, worker
 
+from ci_gate.doctor import gearman
 from ci_gate.doctor.check import Mark
 from ci_gate.gearman.inquiry import Address, InquiryError, registered_functions
 from ci_gate.gearman.job_server import JobServer
@@ -121,6 +122,13 @@ async def test_a_job_server_that_is_not_there_is_wrong(bare_site):
     found = await bare_site.look()
     assert_wrong(found["Gearman/job server"], "no job server", "[gearman] server and port")
     assert found["Gearman/jobs"].mark is Mark.NOT_TRIED
+
+
+async def test_a_port_that_says_nothing_is_no_job_server(bare_site, monkeypatch):
+    monkeypatch.setattr(gearman, "ANSWER_S", 0.2)
+    with socket.create_server((HOST, 0)) as silent:
+        found = await bare_site.look(gearman={"port": str(silent.getsockname()[1])})
+    assert_wrong(found["Gearman/job server"], "no answer within 0.2 s")
 
 
 async def test_the_built_in_job_server_is_not_tried_while_the_service_does_not_run(bare_site):
