@@ -99,11 +99,11 @@ def _user(site: Site) -> Finding | None:
 
 def _folder(key: str, folder: Path) -> Finding:
     """Nothing is made: a folder that is missing is judged by the nearest one above it."""
-    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    existing = _nearest(folder)
     me = user_name(os.geteuid())
     if not existing.is_dir():
         return wrong(f"{existing} is not a folder", f"set {key} to a folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
+    if not os.access(existing, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
         owner = user_name(existing.stat().st_uid)
         mend = f"chown {me} {folder}" if existing == folder else f"mkdir -p {folder} && chown {me} {folder}"
         return wrong(f"{existing} is {owner}'s and {me} cannot write there", f"as root: {mend}")
@@ -125,7 +125,7 @@ def _folder(key: str, folder: Path) -> Finding:
 def _room(folders: dict[str, Path]) -> Finding:
     rooms = []
     for key, folder in folders.items():
-        existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+        existing = _nearest(folder)
         free = shutil.disk_usage(existing).free
         inodes = os.statvfs(existing)
         if free < LEAST_FREE:
@@ -157,6 +157,19 @@ async def _git() -> Finding:
         return wrong(f"{told}, but there is no ssh on this user's PATH, by which it reaches Gerrit",
                      "apt-get install openssh-client")  # fmt: skip
     return good(told)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there and may be seen."""
+    return next(each for each in (folder, *folder.absolute().parents) if _is_there(each))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def user_name(uid: int) -> str:

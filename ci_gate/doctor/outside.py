@@ -38,8 +38,12 @@ def _journal(dburi: str | None, state_dir: Path) -> Finding:
     if dburi is not None:
         return _database(dburi, "[database] dburi")
     path = state_dir / FILE
-    if not path.exists():
+    try:
+        path.stat()
+    except FileNotFoundError:
         return good(f"{path} will be made at the first start")
+    except OSError as problem:
+        return wrong(f"{path} cannot be looked at: {problem.strerror}", "run this as the service's user")
     # Where nobody writes, nothing is left beside the file either.
     how = "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
     try:

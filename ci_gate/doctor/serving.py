@@ -52,7 +52,7 @@ class Service:
         except PermissionError:
             return wrong(
                 f"{path} is for the service's user and group only",
-                f"run this as that user: sudo -u {path.parent.owner()} ci-gate doctor --config {self._site.config}",
+                "run this as that user, or as one of its group",
             )
         except TimeoutError:
             return wrong(

@@ -6,11 +6,13 @@ import os
 import shutil
 import socket
 import socketserver
+import tempfile
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from doctor_parts import LAYOUT, assert_good, assert_wrong, free_port
+from doctor_parts import LAYOUT, DoctorSite, assert_good, assert_wrong, free_port
 
 from ci_gate.doctor.check import Mark
 from ci_gate.store.journal import Journal, default_address
@@ -72,6 +74,27 @@ async def test_somebody_else_than_the_services_user_is_told_that_not_all_is_seen
     finding = (await bare_site.look())[f"{HOME}/user"]
     assert finding.mark is Mark.UNKNOWN
     assert finding.fix.startswith("sudo -u nobody ci-gate doctor")
+
+
+@as_root
+async def test_a_user_who_may_not_look_into_the_folder_is_told_so_by_every_check():
+    with tempfile.TemporaryDirectory() as folder:
+        site = DoctorSite(Path(folder))
+        site.state.mkdir()
+        await site.look()  # modules that are imported late may be out of nobody's reach
+        Path(folder).chmod(0o777)
+        site.config.chmod(0o666)
+        site.state.chmod(0o700)
+        os.seteuid(65534)
+        try:
+            found = await site.look()
+        finally:
+            os.seteuid(0)
+    assert found[f"{HOME}/user"].mark is Mark.UNKNOWN
+    assert_wrong(found[f"{HOME}/state_dir"], "is root's and nobody cannot write there", f"chown nobody {site.state}")
+    assert_wrong(found[f"{ELSEWHERE}/journal"], "Permission denied", "run this as the service's user")
+    assert_wrong(found["Service/admin socket"], "for the service's user and group only")
+    assert not [each for each in found.values() if "the check itself failed" in each.text]
 
 
 async def test_a_disk_that_is_nearly_full_is_wrong(bare_site, monkeypatch):
