@@ -73,7 +73,7 @@ async def _layout(site: Site) -> Finding:
 
 def _refused(path: str, refused: RefusedError, command: str) -> Finding:
     errors = [each for each in refused.problems if each.level is Level.ERROR]
-    first = str(errors[0]).removeprefix(f"{path}:") if errors else str(refused)
+    first = str(errors[0]).removeprefix(f"{path}:").strip() if errors else str(refused)
     return wrong(f"{path} is refused: {counted(len(errors), 'error')}; the first: {first}", f"{command}   shows all")
 
 
