@@ -115,6 +115,28 @@ class SubmitRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class AtomsSeen:
+    """What Gerrit found of an expression: its text, and those of its atoms that hold, without the sign in front."""
+
+    expression: str
+    passing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitRequirement:
+    """One condition (3.5 and later): SATISFIED, UNSATISFIED, OVERRIDDEN, NOT_APPLICABLE, ERROR or FORCED.
+
+    ``is_legacy``: made of a submit record, so that its atoms say nothing (gerrit-wire.md 4.6 (b)).
+    """
+
+    name: str
+    status: str
+    is_legacy: bool = False
+    submittability: AtomsSeen | None = None
+    override: AtomsSeen | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RelatedChange:
     """A git parent or child as a query lists it."""
 
@@ -128,8 +150,9 @@ class ChangeDetails:
     """All that one query tells of a change (``spec/gerrit-wire.md`` 4.4).
 
     ``patch_sets`` are in ascending order; ``votes`` stand on the current one. ``records_decide``: the submit records
-    tell all of what Gerrit asks for; else (3.5 and later) ``is_submittable`` says whether it would submit the change
-    as it is, and of one that it would not nothing more is known (gerrit-wire.md 4.6 (c)).
+    tell all of what Gerrit asks for. Else (3.5 and later) ``submit_requirements`` do; where these cannot be had they
+    are None, ``is_submittable`` says whether it would submit the change as it is, and of one that it would not nothing
+    more is known (gerrit-wire.md 4.6 (c)).
     """
 
     connection: str
@@ -152,6 +175,7 @@ class ChangeDetails:
     needed_by: tuple[RelatedChange, ...] = ()
     submit_records: tuple[SubmitRecord, ...] = ()
     records_decide: bool = True
+    submit_requirements: tuple[SubmitRequirement, ...] | None = None
     is_submittable: bool = False
 
     @property
@@ -188,6 +212,7 @@ class Change:
     label_names: tuple[str, ...] = ()
     submit_records: tuple[SubmitRecord, ...] = ()
     records_decide: bool = True
+    submit_requirements: tuple[SubmitRequirement, ...] | None = None
     is_submittable: bool = False
     status: str = "NEW"
     is_open: bool = True
@@ -238,6 +263,7 @@ class Change:
             label_names=details.label_names,
             submit_records=details.submit_records,
             records_decide=details.records_decide,
+            submit_requirements=details.submit_requirements,
             is_submittable=details.is_submittable,
             status=details.status,
             is_open=details.is_open,

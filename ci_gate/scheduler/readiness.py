@@ -1,6 +1,6 @@
 """Would Gerrit submit a change now, our own labels aside? What stands against it, by name (gerrit-wire.md 4.6).
 
-Rules (a), submit records, and (c), what SSH alone can tell; submit requirements need HTTP.
+Rules (a), submit records, (b), submit requirements, which need HTTP, and (c), what SSH alone can tell.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ci_gate.model.change import Change, SubmitRecord, normal_label
 from ci_gate.model.layout import GerritReporter, Pipeline
+from ci_gate.scheduler.requirements import passes
 
 GIVEN = ("OK", "MAY")
 OURS_TO_GIVE = ("NEED", "REJECT")
@@ -36,12 +37,15 @@ def blockers(change: Change, ours: Collection[str]) -> frozenset[Blocker]:
         found.add(Blocker("not-open", change.status))
     if change.wip:
         found.add(Blocker("wip"))
-    return frozenset(found | _of_records(change.submit_records, ours))
+    if change.submit_requirements is None:
+        return frozenset(found | _of_records(change.submit_records, ours))
+    unmet = {Blocker("requirement", each.name) for each in change.submit_requirements if not passes(each, ours)}
+    return frozenset(found | unmet)
 
 
 def is_known(change: Change) -> bool:
     """Is a change without blockers really ready? If not, Gerrit may ask for something that it does not show."""
-    return change.records_decide or change.is_submittable
+    return change.records_decide or change.submit_requirements is not None or change.is_submittable
 
 
 def is_submittable(change: Change) -> bool:
