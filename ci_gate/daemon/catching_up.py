@@ -20,11 +20,11 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from ci_gate.config.settings import GerritSettings
-from ci_gate.gerrit.commands import CommandPool
+from ci_gate.gerrit.access import GerritAccess
 from ci_gate.gerrit.events import JsonObject, event_of
-from ci_gate.gerrit.missed import events_of, updated_changes
+from ci_gate.gerrit.missed import events_of
 from ci_gate.gerrit.query import QueryFailedError
-from ci_gate.gerrit.refs import PREFIXES, list_refs
+from ci_gate.gerrit.refs import PREFIXES
 from ci_gate.gerrit.seen import Seen, full_ref
 from ci_gate.model.change import NO_REVISION
 from ci_gate.model.event import Event
@@ -67,9 +67,11 @@ class Surroundings:
 class CatchingUp:
     """Used on the loop's thread."""
 
-    def __init__(self, settings: GerritSettings, pool: CommandPool, marks: Marks, surroundings: Surroundings) -> None:
+    def __init__(
+        self, settings: GerritSettings, access: GerritAccess, marks: Marks, surroundings: Surroundings
+    ) -> None:
         self._settings = settings
-        self._pool = pool
+        self._access = access
         self._marks = marks
         self._around = surroundings
         self._seen = Seen()
@@ -141,7 +143,7 @@ class CatchingUp:
         begun, found = time.time() - self._clock_ahead, 0
         wanted = self._around.wanted()
         try:
-            async for record in updated_changes(self._pool, wanted.projects, begun - self._since):
+            async for record in self._access.updated_changes(wanted.projects, begun - self._since):
                 for event in self._seen.find(self._events_of(record)):
                     found += 1
                     await self._take(event)
@@ -178,7 +180,7 @@ class CatchingUp:
         """Every branch and tag that is elsewhere than what was last heard of it; how many."""
         before = dict(self._refs.get(project, {}))
         try:
-            there = await list_refs(self._pool, project)
+            there = await self._access.list_refs(project)
         except QueryFailedError as problem:
             if problem.transient:
                 raise

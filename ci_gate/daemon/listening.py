@@ -14,7 +14,7 @@ from ci_gate.daemon.catching_up import CatchingUp, Surroundings, Wanted
 from ci_gate.daemon.draining import Waiting
 from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.recorder import Recorder
-from ci_gate.gerrit.commands import CommandPool
+from ci_gate.gerrit.access import GerritAccess
 from ci_gate.gerrit.stream import EventStream
 from ci_gate.model.event import Event
 from ci_gate.model.layout import Layout
@@ -36,14 +36,14 @@ class Listener:
     catching_up: CatchingUp
 
     @classmethod
-    def on(cls, settings: GerritSettings, pool: CommandPool, marks: Marks, surroundings: Surroundings) -> Listener:
-        catching_up = CatchingUp(settings, pool, marks, surroundings)
+    def on(cls, settings: GerritSettings, access: GerritAccess, marks: Marks, surroundings: Surroundings) -> Listener:
+        catching_up = CatchingUp(settings, access, marks, surroundings)
         return cls(EventStream(settings, catching_up.arrived, catching_up.gap), catching_up)
 
 
 def listeners(
     gerrits: Iterable[GerritSettings],
-    pools: Mapping[str, CommandPool],
+    accesses: Mapping[str, GerritAccess],
     marks: Marks,
     *,
     take: Callable[[Event], None],
@@ -61,7 +61,7 @@ def listeners(
             journaled=lambda: _journaled(inbox, recorder),
         )
 
-    return {each.name: Listener.on(each, pools[each.name], marks, surroundings(each.name)) for each in gerrits}
+    return {each.name: Listener.on(each, accesses[each.name], marks, surroundings(each.name)) for each in gerrits}
 
 
 def restore(found: Mapping[str, Listener], marks: Marks, journal: Journal, kept: Iterable[Waiting]) -> None:

@@ -21,9 +21,8 @@ from ci_gate.daemon.tips import BranchTips
 from ci_gate.daemon.verification import Verified, Verifier
 from ci_gate.daemon.waits import Waits
 from ci_gate.gearman.launcher import GearmanLauncher
-from ci_gate.gerrit.commands import CommandPool
-from ci_gate.gerrit.query import QueryFailedError, query_change, search_changes
-from ci_gate.gerrit.review import post_review
+from ci_gate.gerrit.access import GerritAccess
+from ci_gate.gerrit.query import QueryFailedError
 from ci_gate.mail.smtp import send_mail
 from ci_gate.merger.interface import Merger
 from ci_gate.model.merge import MergeAnswer, MergeOutcome
@@ -73,7 +72,7 @@ class Outbox:
         inbox: Inbox,
         waits: Waits,
         *,
-        gerrits: Mapping[str, CommandPool],
+        gerrits: Mapping[str, GerritAccess],
         smtps: Mapping[str, SmtpSettings],
         databases: Mapping[str, ResultsDatabase],
         merger: Merger,
@@ -96,7 +95,7 @@ class Outbox:
         self._estimates = estimates
         self._commands = commands
         self._verifier = Verifier(
-            lambda connection, number: query_change(gerrits[connection], number),
+            lambda connection, number: gerrits[connection].query_change(number),
             merger,
             waits,
             replication_s=options.replication_timeout_s,
@@ -153,12 +152,12 @@ class Outbox:
     # --- Gerrit ---
 
     async def _query(self, effect: QueryChange) -> None:
-        asked = query_change(self._gerrits[effect.connection], effect.number, readiness=effect.readiness)
+        asked = self._gerrits[effect.connection].query_change(effect.number, readiness=effect.readiness)
         details, failure = await self._asked(effect, f"query of change {effect.number}", asked)
         self._inbox.put(lambda at: failure(at) if failure else ChangeAnswered(at, effect.ticket, details))
 
     async def _search(self, effect: SearchChanges) -> None:
-        asked = search_changes(self._gerrits[effect.connection], effect.search, readiness=effect.readiness)
+        asked = self._gerrits[effect.connection].search_changes(effect.search, readiness=effect.readiness)
         found, failure = await self._asked(effect, f"search for {effect.search.value}", asked)
         self._inbox.put(lambda at: failure(at) if failure else ChangesFound(at, effect.ticket, found or ()))
 
@@ -192,7 +191,7 @@ class Outbox:
             case Review():
                 name = f"review of {report.number},{report.patchset}"
                 async with self._waits.of(name, f"Gerrit {report.connection}", REVIEW_DEADLINE_S):
-                    return await post_review(self._gerrits[report.connection], report, first_tried_at=first_tried_at)
+                    return await self._gerrits[report.connection].post_review(report, first_tried_at=first_tried_at)
             case Mail():
                 async with self._waits.of("mail", f"SMTP {report.connection}", MAIL_DEADLINE_S):
                     return await send_mail(self._smtps[report.connection], report, deadline_s=MAIL_DEADLINE_S)

@@ -46,7 +46,7 @@ from ci_gate.gearman.functions_offered import OfferedFunctions
 from ci_gate.gearman.inquiry import Address
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gearman.server_process import GearmanServerError, ServerProcess
-from ci_gate.gerrit.commands import CommandPool
+from ci_gate.gerrit.access import GerritAccess, open_access
 from ci_gate.merger.interface import Merger
 from ci_gate.model.event import Event
 from ci_gate.model.item import StatusView
@@ -99,7 +99,7 @@ class Service:
         self._reload_wanted = asyncio.Event()
         self._stopping = asyncio.Event()
         self._draining = False
-        self._pools: dict[str, CommandPool] = {}
+        self._pools: dict[str, GerritAccess] = {}
 
     def stop(self) -> None:
         """End ``run``: cleanly, and within seconds."""
@@ -226,7 +226,7 @@ class Service:
     async def _start_workers(self, parts: AsyncExitStack, merger: Merger) -> Outbox:
         settings, gearman = self.settings, self.settings.gearman
         estimates = await asyncio.to_thread(FileEstimates, settings.state_dir)
-        self._pools = pools = {each.name: CommandPool(each) for each in settings.gerrits}
+        self._pools = pools = {each.name: open_access(each) for each in settings.gerrits}
         for pool in pools.values():
             parts.push_async_callback(pool.close)
         databases = {

@@ -16,9 +16,8 @@ from typing import Any
 import structlog
 
 from ci_gate.config.settings import GerritSettings
-from ci_gate.gerrit.commands import CommandPool
 from ci_gate.gerrit.events import JsonObject, account_of, project_name
-from ci_gate.gerrit.query import SAFE_VALUE, query
+from ci_gate.gerrit.query import SAFE_VALUE, Ask
 from ci_gate.model.change import Account, Vote, decimal_text
 from ci_gate.model.event import Event
 
@@ -39,7 +38,7 @@ COUNT_OF_COMMENTS = re.compile(r"\n\n\(\d+ comments?\)\s*$")
 log = structlog.stdlib.get_logger("zuul.GerritConnection")
 
 
-async def updated_changes(pool: CommandPool, projects: Sequence[str], since_s: float) -> AsyncIterator[JsonObject]:
+async def updated_changes(ask: Ask, projects: Sequence[str], since_s: float) -> AsyncIterator[JsonObject]:
     """Records of all changes of some projects that were updated in the last ``since_s`` seconds, each once.
 
     Raises QueryFailedError; what was given before stays true.
@@ -49,7 +48,7 @@ async def updated_changes(pool: CommandPool, projects: Sequence[str], since_s: f
     for terms in _batches(projects):
         seen_rows = 0
         while True:
-            page = await query(pool, f"({terms}) {age}", f"{OPTIONS} --start {seen_rows}" if seen_rows else OPTIONS)
+            page = await ask(f"({terms}) {age}", seen_rows)
             fresh = [each for each in page if decimal_text(each["number"]) not in given]
             given.update(decimal_text(each["number"]) for each in fresh)
             for record in fresh:

@@ -1,11 +1,10 @@
-"""``gerrit query`` for one change, and its answer as a value (gerrit-wire.md 4)."""
+"""``gerrit query``, and its rows as values (gerrit-wire.md 4)."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -24,7 +23,7 @@ from ci_gate.model.search import Search, SearchKind
 QUERY_S = 30.0
 OPTIONS = "--all-approvals --commit-message --current-patch-set --dependencies --files --patch-sets --submit-records"
 SUBMIT_REQUIREMENTS_SINCE = (3, 5)
-VERSION = re.compile(r"gerrit version (\d+)\.(\d+)")
+VERSION = re.compile(r"(\d+)\.(\d+)")
 SAFE_VALUE = re.compile(r"[A-Za-z0-9_./@+~-]+")
 PERMANENT = ("unsupported", "unknown operator", "no such operator")
 
@@ -42,67 +41,75 @@ class QueryFailedError(Exception):
         self.transient = transient
 
 
-async def query_change(pool: CommandPool, number: str, *, readiness: bool = False) -> ChangeDetails | None:
-    """All that Gerrit tells of a change; None if it knows no such change. Raises QueryFailedError.
-
-    ``readiness``: also whether it would submit it.
-    """
-    terms = f"change:{decimal_text(number)}"
-    records = await query(pool, terms, OPTIONS)
-    if not records:
-        return None
-    details = _details_of(records[0], pool.settings.name)
-    return (await _with_readiness(pool, terms, (details,)))[0] if readiness else details
+Ask = Callable[[str, int], Awaitable["Page"]]
+"""The records that terms find, from that many on."""
 
 
-async def search_changes(pool: CommandPool, search: Search, *, readiness: bool = False) -> tuple[ChangeDetails, ...]:
+async def query_change(pool: CommandPool, number: str) -> ChangeDetails | None:
+    """All that Gerrit tells of a change; None if it knows no such change. Raises QueryFailedError."""
+    records = await query(pool, terms_of_change(number), OPTIONS)
+    return understood(records[0], pool.settings.name) if records else None
+
+
+async def search_changes(pool: CommandPool, search: Search) -> tuple[ChangeDetails, ...]:
     """All that Gerrit tells of the changes that a search finds, in its order. Raises QueryFailedError."""
-    found = await _search(pool, search)
-    return await _with_readiness(pool, _terms(search), found) if readiness and found else found
+
+    async def ask(terms: str, start: int) -> Page:
+        return await query(pool, terms, f"{OPTIONS} --start {start}" if start else OPTIONS)
+
+    return await search_all(ask, terms_of(search), pool.settings.name)
 
 
-async def _with_readiness(pool: CommandPool, terms: str, found: tuple[ChangeDetails, ...]) -> tuple[ChangeDetails, ...]:
-    """With what SSH can tell of submit requirements: yes, or not yes (gerrit-wire.md 4.6 (c))."""
-    if await _records_decide(pool):
-        return found
+async def submittable_changes(pool: CommandPool, terms: str) -> set[str]:
+    """Numbers of the changes that Gerrit would submit, of those that terms find; none if it cannot tell."""
     try:
         records = await query(pool, f"{terms} is:submittable", "")
     except QueryFailedError as problem:
         if problem.transient:
             raise
-        records = Page()  # an operator that it does not know says nothing
-    submittable = {decimal_text(each["number"]) for each in records}
-    return tuple(replace(each, records_decide=False, is_submittable=each.number in submittable) for each in found)
+        return set()  # an operator that it does not know says nothing
+    return {decimal_text(each["number"]) for each in records}
 
 
-async def _records_decide(pool: CommandPool) -> bool:
-    """Is the server older than submit requirements? What cannot be told counts as newer."""
+async def records_decide(pool: CommandPool) -> bool:
+    """Is the server older than submit requirements? What cannot be told counts as newer. Raises QueryFailedError."""
     known = _versions.get(pool)
     if known is None:
         try:
             result = await pool.run("gerrit version", deadline_s=QUERY_S, repeatable=True)
         except (NotSentError, OutcomeUnknownError) as problem:
             raise QueryFailedError(str(problem), transient=True) from problem
-        numbers = VERSION.search(result.stdout) if result.exit_status == 0 else None
-        known = (int(numbers[1]), int(numbers[2])) if numbers else SUBMIT_REQUIREMENTS_SINCE
+        known = version_of(result.stdout if result.exit_status == 0 else "")
         _versions[pool] = known
     return known < SUBMIT_REQUIREMENTS_SINCE
 
 
-async def _search(pool: CommandPool, search: Search) -> tuple[ChangeDetails, ...]:
+def version_of(text: str) -> tuple[int, int]:
+    """What cannot be read counts as new."""
+    numbers = VERSION.search(text)
+    return (int(numbers[1]), int(numbers[2])) if numbers else SUBMIT_REQUIREMENTS_SINCE
+
+
+async def search_all(ask: Ask, terms: str, connection: str) -> tuple[ChangeDetails, ...]:
+    """Page by page. Raises QueryFailedError."""
     found: dict[str, ChangeDetails] = {}
     while True:
-        page = await query(pool, _terms(search), f"{OPTIONS} --start {len(found)}" if found else OPTIONS)
+        page = await ask(terms, len(found))
         known = len(found)
         for record in page:
-            details = _details_of(record, pool.settings.name)
+            details = understood(record, connection)
             found.setdefault(details.number, details)
         # Offsets are no snapshot: a page that adds nothing is the end, whatever Gerrit says (4.3).
         if len(found) == known or not page.more:
             return tuple(found.values())
 
 
-def _terms(search: Search) -> str:
+def terms_of_change(number: str) -> str:
+    return f"change:{decimal_text(number)}"
+
+
+def terms_of(search: Search) -> str:
+    """Raises QueryFailedError for a value that cannot be asked for."""
     if not SAFE_VALUE.fullmatch(search.value):
         raise QueryFailedError(f"{search.value!r} cannot be part of a query", transient=False)
     match search.kind:
@@ -117,7 +124,8 @@ def _terms(search: Search) -> str:
             return f"project:{{{search.value}}} status:open"
 
 
-def _details_of(record: JsonObject, connection: str) -> ChangeDetails:
+def understood(record: JsonObject, connection: str) -> ChangeDetails:
+    """Raises QueryFailedError for a record that makes no sense."""
     try:
         return details_of(record, connection)
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as problem:

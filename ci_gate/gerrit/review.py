@@ -4,69 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from weakref import WeakKeyDictionary
-
-import structlog
 
 from ci_gate.gerrit.commands import CommandPool, CommandResult, NotSentError, OutcomeUnknownError
 from ci_gate.gerrit.query import JsonObject, QueryFailedError, query
+from ci_gate.gerrit.refusals import Refusal, clean, cut, deliver, is_ours, judge
 from ci_gate.model.report import Delivery, DeliveryOutcome, Review
 
 REVIEW_S = 60.0
-LONGEST_MESSAGE = 15 * 1024  # Gerrit's limit is 16 KiB, its header line included
-CUT_NOTE = "\n(The rest was cut: Gerrit limits the length of comments. The status page has all of it.)\n"
-CLOCK_SLACK_S = 120.0  # between Gerrit's clock and ours
-
-TRANSIENT = (
-    "internal server error",
-    "database error",
-    "lock_failure",
-    "lock failure",
-    "timeout",
-    "service unavailable",
-)
-GONE = (
-    "no such change",
-    "no such patch set",
-    "not found",
-    "is not a valid patch set",
-    "no matching patch set",
-)
-CLOSED = (
-    "change is closed",
-    "change is merged",
-    "change is abandoned",
-    "cannot reduce vote on labels for closed change",
-)
-NOT_SUBMITTED = (
-    "submit requirement",
-    "is not ready",
-    "submit not permitted",
-    "needs ",
-    "blocked by",
-    "work in progress",
-    "conflict",
-    "cannot merge",
-    "missing dependency",
-    "depends on change that was not submitted",
-)
-LABEL_REFUSED = ("is restricted", "is not a configured label", "outside range", "not permitted")
 BAD_OPTION = re.compile(r'"--(?P<option>[\w-]+)" is not a valid option|is not a valid value for "--(?P<value>[\w-]+)"')
-
-log = structlog.stdlib.get_logger("zuul.GerritConnection")
 
 _refused_options: WeakKeyDictionary[CommandPool, set[str]] = WeakKeyDictionary()
 """Options that a server does not know; they are left out from then on."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """Gerrit's words, and what they allow to try instead."""
-
-    text: str
-    instead: Review | None = None
-    outcome: DeliveryOutcome = DeliveryOutcome.REFUSED
 
 
 async def post_review(pool: CommandPool, review: Review, *, first_tried_at: float | None = None) -> Delivery:
@@ -84,57 +34,29 @@ async def post_review(pool: CommandPool, review: Review, *, first_tried_at: floa
 
 
 async def _post(pool: CommandPool, review: Review) -> Delivery:
-    """At most three tries: as it is, without an option that the server lacks, without votes."""
-    said: list[str] = []
-    attempt: Review | None = review
-    while attempt is not None and len(said) < 3:
-        result = await pool.run(command_of(_without_refused(pool, attempt)), deadline_s=REVIEW_S)
-        if result.exit_status == 0:
-            return Delivery(DeliveryOutcome.DELIVERED, "; ".join(said))
-        refusal = _judge(pool, attempt, result)
-        log.warning("review refused", change=f"{review.number},{review.patchset}", reason=refusal.text)
-        said.append(refusal.text)
-        if refusal.outcome is not DeliveryOutcome.REFUSED or refusal.instead is None:
-            return Delivery(refusal.outcome, "; ".join(said))
-        attempt = refusal.instead
-    return Delivery(DeliveryOutcome.REFUSED, "; ".join(said))
+    async def attempt(review: Review) -> Refusal | None:
+        result = await pool.run(command_of(_without_refused(pool, review)), deadline_s=REVIEW_S)
+        return None if result.exit_status == 0 else _judge(pool, review, result)
+
+    return await deliver(review, attempt)
 
 
-def _judge(pool: CommandPool, review: Review, result: CommandResult) -> _Refusal:
-    """The first row of gerrit-wire.md 6.4 that fits. Only the exit status told that it failed."""
+def _judge(pool: CommandPool, review: Review, result: CommandResult) -> Refusal:
+    """Only the exit status told that it failed."""
     text = _first_reason(result)
-    low = text.lower()
     option = BAD_OPTION.search(result.stderr)
     if option is not None:
         name = option["option"] or option["value"]
         if name in {each for each, _ in review.options} | set(review.flags):
             _refused_options.setdefault(pool, set()).add(name)
-            return _Refusal(text, instead=review)
-    if any(fragment in low for fragment in TRANSIENT):
-        return _Refusal(text, outcome=DeliveryOutcome.TRANSIENT)
-    if any(fragment in low for fragment in GONE):
-        return _Refusal(text)
-    if any(fragment in low for fragment in CLOSED):
-        if "submit" in review.flags and "merged" in low:
-            return _Refusal(text, outcome=DeliveryOutcome.DELIVERED)
-        return _Refusal(text, instead=_message_only(review))
-    if "submit" in review.flags and any(fragment in low for fragment in NOT_SUBMITTED):
-        return _Refusal(text)
-    if any(fragment in low for fragment in LABEL_REFUSED):
-        return _Refusal(text, instead=_message_only(review))
-    return _Refusal(text)
+            return Refusal(text, instead=review)
+    return judge(review, text)
 
 
 def _first_reason(result: CommandResult) -> str:
     lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
     reasons = [line for line in lines if "one or more reviews failed" not in line]
     return " ".join(reasons) or f"exit status {result.exit_status} without a reason"
-
-
-def _message_only(review: Review) -> Review | None:
-    """The same without votes, so that people see the message; None if there were none."""
-    bare = replace(review, labels=(), flags=())
-    return bare if bare != review else None
 
 
 def _without_refused(pool: CommandPool, review: Review) -> Review:
@@ -154,7 +76,7 @@ def _words(review: Review) -> Iterator[str]:
     yield "gerrit review"
     yield f"--project {_quoted(review.project)}"
     if review.message:
-        yield f"--message {_quoted(_cut(review.message))}"
+        yield f"--message {_quoted(cut(review.message))}"
     for label, value in review.labels:
         yield f"--label {_quoted(f'{label}={value}')}"
     for name, text in review.options:
@@ -168,32 +90,14 @@ def _quoted(text: str) -> str:
     """In double quotes, with ``\\`` and ``"`` escaped; control characters except line ends and tabs are left out."""
     if re.fullmatch(r"[A-Za-z0-9_./@+=:,-]+", text):
         return text
-    clean = "".join(each for each in text if each in "\n\t" or ord(each) >= 32)
-    return '"' + clean.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _cut(message: str) -> str:
-    """Not longer than Gerrit takes, cut at the end of a line where there is one."""
-    raw = message.encode()
-    if len(raw) <= LONGEST_MESSAGE:
-        return message
-    kept = raw[: LONGEST_MESSAGE - len(CUT_NOTE)].decode(errors="ignore")
-    return (kept[: kept.rfind("\n")] if "\n" in kept else kept) + CUT_NOTE
+    return '"' + clean(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 async def _has_arrived(pool: CommandPool, review: Review, first_tried_at: float) -> bool:
-    """Is there a message of ours with this text on this patch set, of the time since the first try?"""
     records = await query(pool, f"change:{review.number}", "--comments")
     comments: list[JsonObject] = [each for record in records for each in record.get("comments") or ()]
-    wanted = _comparable(_cut(review.message))
     return any(
         (each.get("reviewer") or {}).get("username") == pool.settings.user
-        and float(each.get("timestamp", 0)) >= first_tried_at - CLOCK_SLACK_S
-        and str(each.get("message", "")).startswith(f"Patch Set {review.patchset}:")
-        and _comparable(str(each["message"])).endswith(wanted)
+        and is_ours(review, str(each.get("message", "")), float(each.get("timestamp", 0)), first_tried_at)
         for each in comments
     )
-
-
-def _comparable(text: str) -> str:
-    return re.sub(r"\s+", " ", text).strip()

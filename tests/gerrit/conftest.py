@@ -4,6 +4,7 @@ import pytest
 from gerrit_parts import PROJECT, settings_for
 
 from ci_gate.gerrit.commands import CommandPool
+from ci_gate.gerrit.ssh_access import SshAccess
 from ci_gate.sandbox.gerrit import SandboxGerrit
 
 
@@ -21,6 +22,13 @@ def gerrit(tmp_path):
 @pytest.fixture
 async def pool(gerrit):
     made = CommandPool(settings_for(gerrit))
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def access(gerrit):
+    made = SshAccess(settings_for(gerrit))
     yield made
     await made.close()
 

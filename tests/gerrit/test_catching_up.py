@@ -14,8 +14,8 @@ from gerrit_parts import PROJECT, settings_for, when
 from ci_gate.daemon import catching_up as module
 from ci_gate.daemon.catching_up import CatchingUp, Surroundings, Wanted
 from ci_gate.gerrit import stream as stream_module
-from ci_gate.gerrit.commands import CommandPool
 from ci_gate.gerrit.seen import key_of
+from ci_gate.gerrit.ssh_access import SshAccess
 from ci_gate.gerrit.stream import EventStream
 from ci_gate.model.event import Event
 from ci_gate.sandbox.tcp_proxy import tcp_proxy
@@ -45,7 +45,7 @@ class Crashing:
 class Run:
     """One life of the service, as far as it concerns looks: ``journal`` outlives it."""
 
-    def __init__(self, settings, pool, marks: Marks, journal: list[Event], crashing: Crashing | None = None) -> None:
+    def __init__(self, settings, access, marks: Marks, journal: list[Event], crashing: Crashing | None = None) -> None:
         self.journal, self.crashing = journal, crashing or Crashing()
         self.marks = marks
         around = Surroundings(
@@ -54,7 +54,7 @@ class Run:
             backlog=lambda: 0,
             journaled=self._journaled,
         )
-        self.catching_up = CatchingUp(settings, pool, self, around)
+        self.catching_up = CatchingUp(settings, access, self, around)
         self.catching_up.begin(marks.load("gerrit") or Mark(0.0, 0.0))
         self.catching_up.restore(journal)
 
@@ -134,8 +134,8 @@ def kinds(events: list[Event]) -> dict[str, int]:
     return dict(Counter(each.type for each in events))
 
 
-async def test_a_look_finds_all_that_happened_and_a_second_one_nothing(gerrit, pool, marks):
-    run = Run(pool.settings, pool, marks, [])
+async def test_a_look_finds_all_that_happened_and_a_second_one_nothing(gerrit, access, marks):
+    run = Run(access.settings, access, marks, [])
     assert await run.look() is None
     happen(gerrit)
     assert await run.look() is None
@@ -147,11 +147,11 @@ async def test_a_look_finds_all_that_happened_and_a_second_one_nothing(gerrit, p
     assert kinds(run.journal) == KINDS
 
 
-async def test_what_the_stream_tells_after_a_look_found_it_is_no_news(gerrit, pool, marks):
-    run = Run(pool.settings, pool, marks, [])
+async def test_what_the_stream_tells_after_a_look_found_it_is_no_news(gerrit, access, marks):
+    run = Run(access.settings, access, marks, [])
     await run.look()
     told: list[Event] = []
-    stream = asyncio.create_task(EventStream(pool.settings, told.append).run())
+    stream = asyncio.create_task(EventStream(access.settings, told.append).run())
     await when(lambda: gerrit.listeners, "the stream")
     happen(gerrit)
     await when(lambda: len(told) >= sum(KINDS.values()), "all events")
@@ -164,8 +164,8 @@ async def test_what_the_stream_tells_after_a_look_found_it_is_no_news(gerrit, po
     assert set(map(key_of, told)) <= set(found)
 
 
-async def test_the_same_words_twice_are_two_comments(gerrit, pool, marks, change):
-    run = Run(pool.settings, pool, marks, [])
+async def test_the_same_words_twice_are_two_comments(gerrit, access, marks, change):
+    run = Run(access.settings, access, marks, [])
     await run.look()
     run.journal.clear()
     gerrit.comment(change.number, by="dev", message="recheck")
@@ -175,17 +175,17 @@ async def test_the_same_words_twice_are_two_comments(gerrit, pool, marks, change
     assert kinds(run.journal) == {"comment-added": 2}
 
 
-async def test_many_changes_come_in_pages(gerrit, pool, marks):
+async def test_many_changes_come_in_pages(gerrit, access, marks):
     for number in range(25):
         gerrit.create_change(PROJECT, {f"file-{number}": "x\n"}, "Change\n", by="dev")
     object.__setattr__(gerrit._site.settings, "query_limit", 7)  # a server's own limit, which it keeps to itself
-    run = Run(pool.settings, pool, marks, [])
+    run = Run(access.settings, access, marks, [])
     assert await run.look() is None
     assert kinds(run.journal) == {"patchset-created": 25}
 
 
-async def test_a_crash_at_any_step_of_a_look_neither_loses_nor_repeats(gerrit, pool, marks):
-    counting = Run(pool.settings, pool, marks, [])
+async def test_a_crash_at_any_step_of_a_look_neither_loses_nor_repeats(gerrit, access, marks):
+    counting = Run(access.settings, access, marks, [])
     await counting.look()
     mark = marks.load("gerrit")
     happen(gerrit)
@@ -197,18 +197,18 @@ async def test_a_crash_at_any_step_of_a_look_neither_loses_nor_repeats(gerrit, p
         marks.keep("gerrit", mark)
         journal: list[Event] = []
         with contextlib.suppress(CrashError):
-            await Run(pool.settings, pool, marks, journal, Crashing(crash_at)).look()
-        await Run(pool.settings, pool, marks, journal).look()
+            await Run(access.settings, access, marks, journal, Crashing(crash_at)).look()
+        await Run(access.settings, access, marks, journal).look()
         assert Counter(map(key_of, journal)) == expected, f"crash at step {crash_at}"
 
 
-async def test_words_that_were_heard_do_not_stand_for_others_of_the_same_moment(gerrit, pool, marks, change):
-    run = Run(pool.settings, pool, marks, [])
+async def test_words_that_were_heard_do_not_stand_for_others_of_the_same_moment(gerrit, access, marks, change):
+    run = Run(access.settings, access, marks, [])
     await run.look()
     run.journal.clear()
     gerrit.comment(change.number, by="dev", message="recheck")
     told: list[Event] = []
-    stream = asyncio.create_task(EventStream(pool.settings, told.append).run())
+    stream = asyncio.create_task(EventStream(access.settings, told.append).run())
     await when(lambda: gerrit.listeners, "the stream")
     gerrit.comment(change.number, by="dev", message="thanks")
     await when(lambda: comments(told), "the second comment")
@@ -243,9 +243,9 @@ async def test_wherever_the_connection_is_cut_each_happening_is_taken_once(gerri
     chance = random.Random(seed)  # noqa: S311  # a history, not a secret
     async with tcp_proxy(gerrit.port) as proxy, contextlib.AsyncExitStack() as parts:
         settings = settings_for(gerrit, port=proxy.port, reconcile_interval_s=0.2)
-        pool = CommandPool(settings)
-        parts.push_async_callback(pool.close)
-        run = Run(settings, pool, marks, [])
+        access = SshAccess(settings)
+        parts.push_async_callback(access.close)
+        run = Run(settings, access, marks, [])
         await run.look()
         await parts.enter_async_context(Listening(run, settings))
         await when(lambda: gerrit.listeners, "the stream")

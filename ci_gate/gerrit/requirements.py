@@ -1,0 +1,114 @@
+"""Submit requirements, as REST shows them; to those without a login too, of public changes (gerrit-wire.md 4.6)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from ci_gate.config.settings import GerritSettings
+from ci_gate.gerrit.commands import NotSentError, OutcomeUnknownError
+from ci_gate.gerrit.events import JsonObject
+from ci_gate.gerrit.rest import RestSession
+from ci_gate.model.change import AtomsSeen, ChangeDetails, SubmitRequirement, decimal_text
+
+OPTIONS = ("SUBMITTABLE", "SUBMIT_REQUIREMENTS")
+PUBLIC_S = 5.0  # SSH waits for it
+PAUSE_S = 300.0
+MOST_IN_ONE = 50  # changes in one request
+
+log = structlog.stdlib.get_logger("zuul.GerritConnection")
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """``requirements`` None: the server did not show any. ``is_submittable``: as it is, our own vote included."""
+
+    requirements: tuple[SubmitRequirement, ...] | None
+    is_submittable: bool
+
+
+def readiness_of(info: JsonObject) -> Readiness:
+    """Raises AttributeError, KeyError or TypeError for nonsense."""
+    found = info.get("submit_requirements")
+    requirements = None if found is None else tuple(_requirement(each) for each in found)
+    return Readiness(requirements, bool(info.get("submittable", False)))
+
+
+def _requirement(found: JsonObject) -> SubmitRequirement:
+    return SubmitRequirement(
+        str(found["name"]),
+        str(found.get("status", "")),
+        bool(found.get("is_legacy", False)),
+        _atoms(found.get("submittability_expression_result")),
+        _atoms(found.get("override_expression_result")),
+    )
+
+
+def _atoms(found: JsonObject | None) -> AtomsSeen | None:
+    """Gerrit leaves expressions out that are not ours to see."""
+    if not found or found.get("expression") is None:
+        return None
+    return AtomsSeen(str(found["expression"]), tuple(str(each) for each in found.get("passing_atoms") or ()))
+
+
+def with_readiness(found: ChangeDetails, known: Readiness) -> ChangeDetails:
+    """Of a server that has submit requirements."""
+    return replace(
+        found,
+        records_decide=False,
+        submit_requirements=known.requirements,
+        is_submittable=known.is_submittable,
+    )
+
+
+class PublicRequirements:
+    """Asks without a login. A server that does not answer so is left alone for some minutes."""
+
+    def __init__(self, settings: GerritSettings) -> None:
+        self._session = RestSession(replace(settings, password=None))
+        self._name = settings.name
+        self._again_at = 0.0
+        self._told = ""
+
+    async def of(self, numbers: Sequence[str]) -> dict[str, Readiness]:
+        """By change number; those that the public cannot see are left out."""
+        found: dict[str, Readiness] = {}
+        for begin in range(0, len(numbers), MOST_IN_ONE):
+            if time.monotonic() < self._again_at:
+                break
+            found |= await self._ask(numbers[begin : begin + MOST_IN_ONE])
+        return found
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def _ask(self, numbers: Sequence[str]) -> dict[str, Readiness]:
+        terms = " OR ".join(f"change:{each}" for each in numbers)
+        try:
+            answer = await self._session.get(
+                "changes/", [("q", terms), *(("o", each) for each in OPTIONS)], deadline_s=PUBLIC_S
+            )
+            if not answer.is_good:
+                return self._cannot(answer.reason)
+            shown = {decimal_text(each["_number"]): readiness_of(each) for each in answer.data()}
+        except (NotSentError, OutcomeUnknownError) as problem:
+            return self._cannot(str(problem))
+        except (AttributeError, KeyError, TypeError, ValueError) as problem:
+            return self._cannot(f"not Gerrit's answer: {problem}")
+        return {number: readiness for number, readiness in shown.items() if readiness.requirements is not None}
+
+    def _cannot(self, reason: str) -> dict[str, Readiness]:
+        self._again_at = time.monotonic() + PAUSE_S
+        if reason != self._told:
+            self._told = reason
+            log.warning(
+                "Gerrit's submit requirements cannot be seen: a change that lacks a vote may enter a gate, "
+                "and Gerrit will refuse to submit it",
+                connection=self._name,
+                reason=reason,
+                remedy="set baseurl and password, or give gates require: {approval: …}",
+            )
+        return {}
