@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ci_gate.config.ini import Ini, Section
 from ci_gate.config.nearest import nearest
-from ci_gate.config.settings import Connection, GerritSettings, SmtpSettings, SqlSettings
+from ci_gate.config.settings import SSH, WEBHOOKS, Connection, GerritSettings, SmtpSettings, SqlSettings
 from ci_gate.config.settings_schema import DRIVERS, GERRIT
 from ci_gate.config.values import FALSE, Reader
 
@@ -16,6 +16,7 @@ OLD_FORM = ("gerrit", "smtp")
 BUILT_IN = ("timer", "zuul")
 SAFE_FOR_PASSWORDS = re.compile(r"https://|http://(localhost|127\.[0-9.]+|\[::1\])([:/]|$)", re.IGNORECASE)
 SHORTEST_STREAM_TIMEOUT_S = 120
+SHORTEST_SECRET = 16  # characters
 DATABASE = re.compile(
     r"\w[\w+]*://(?:[^:/]*(?::[^@]*)?@)?"  # driver, user and password
     r"(?:\[[^/?]+\]|[^/:?]*)(?::\d*)?(?:[/?]|$)"  # host and port
@@ -104,6 +105,9 @@ def _gerrit(reader: Reader, section: Section, name: str, state_dir: Path) -> Ger
     if reader.text(place, "password") and not SAFE_FOR_PASSWORDS.match(baseurl):
         said = f"[{place}] password: it would travel in the clear; use an https:// baseurl (or one on this host)"
         reader.error(reader.line(place, "password"), said)
+    reconcile_interval = integer("reconcile_interval", 300)
+    stream = reader.choice(place, "stream", SSH, GERRIT["stream"].choices)
+    _check_webhooks(reader, section, stream, looks=reconcile_interval > 0)
     return GerritSettings(
         name=name,
         server=server,
@@ -121,8 +125,30 @@ def _gerrit(reader: Reader, section: Section, name: str, state_dir: Path) -> Ger
         event_delay_s=integer("event_delay", 10),
         stream_timeout_s=integer("stream_timeout", max(3 * keepalive, SHORTEST_STREAM_TIMEOUT_S)),
         max_ssh_channels=integer("max_ssh_channels", 4),
-        reconcile_interval_s=integer("reconcile_interval", 300),
+        reconcile_interval_s=reconcile_interval,
+        stream=stream,
+        webhook_secret=reader.text(place, "webhook_secret"),
     )
+
+
+def _check_webhooks(reader: Reader, section: Section, stream: str, *, looks: bool) -> None:
+    """Whoever may post events may start jobs and have changes submitted."""
+    secret, place = reader.text(section.name, "webhook_secret"), section.name
+    if stream != WEBHOOKS:
+        if secret is not None:
+            reader.notice(
+                reader.line(place, "webhook_secret"), f"[{place}] webhook_secret: unused without stream=webhooks"
+            )
+        return
+    if secret is None:
+        said = f"[{place}] webhook_secret is missing: set it to a secret that Gerrit's posts have to know"
+        reader.error(reader.line(place, "stream"), said)
+    elif len(secret) < SHORTEST_SECRET:
+        said = f"[{place}] webhook_secret: it can be guessed; use {SHORTEST_SECRET} characters or more"
+        reader.error(reader.line(place, "webhook_secret"), said)
+    if not looks:
+        said = f"[{place}] reconcile_interval: without looks, posts that are lost are not found until the next one"
+        reader.notice(reader.line(place, "reconcile_interval"), said)
 
 
 def _strip_branch_ref(reader: Reader, place: str) -> bool:

@@ -13,10 +13,15 @@ from typing import ClassVar
 
 from ci_gate.model.options import SchedulerSettings as SchedulerSettings  # noqa: PLC0414 - part of Settings
 
+SSH, WEBHOOKS = "ssh", "webhooks"
+
 
 @dataclass(frozen=True, slots=True)
 class GerritSettings:
-    """One Gerrit connection. Times are seconds; ``host_key_check`` is yes, accept-new or no."""
+    """One Gerrit connection. Times are seconds; ``host_key_check`` is yes, accept-new or no.
+
+    ``stream`` says how events come: SSH or WEBHOOKS.
+    """
 
     name: str
     server: str
@@ -35,6 +40,8 @@ class GerritSettings:
     stream_timeout_s: float = 180.0
     max_ssh_channels: int = 4
     reconcile_interval_s: float = 300.0
+    stream: str = SSH
+    webhook_secret: str | None = field(default=None, repr=False)
 
     def project_url(self, project: str) -> str:
         """Where to clone and fetch a project from."""

@@ -123,6 +123,8 @@ GERRIT = {
     "stream_timeout": Key("integer", "3 × keepalive, at least 120", "seconds of silence that end a stream", least=1),
     "max_ssh_channels": Key("integer", "4", "commands at the same time", least=1, most=64),
     "reconcile_interval": Key("integer", "300", "seconds between two looks for missed events; 0 turns them off"),
+    "stream": Key("choice", "ssh", "how events come; webhooks: its plugin posts them", choices=("ssh", "webhooks")),
+    "webhook_secret": Key("text", "none", "what posts of the webhooks plugin have to know", secret=True),
 }
 
 SMTP = {

@@ -34,6 +34,7 @@ from ci_gate.store.marks import Mark, Marks
 MARGIN_S = 120.0  # looks go back this much further, for clocks that differ and an index that lags
 REMEMBERED_S = 900.0  # of happenings before the mark
 SECOND_LOOK_S = 10.0  # after the stream's opening: Gerrit says that it is open before it has begun to listen
+LOOK_AFTER_POST_S = 60.0
 MOST_WAITING = 20  # events that wait for a decision while found ones are added: live ones do not queue behind hundreds
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 60.0
@@ -79,6 +80,7 @@ class CatchingUp:
         self._mark = Mark(0.0, 0.0)
         self._wanted = asyncio.Event()
         self._second_look_at: float | None = None
+        self._look_planned: asyncio.TimerHandle | None = None
         self._delays: deque[float] = deque(maxlen=CLOCK_SAMPLES)
         self.state = CatchUp(settings.name)
 
@@ -103,11 +105,24 @@ class CatchingUp:
     # --- what the stream tells ---
 
     def arrived(self, event: Event) -> None:
+        self._hear(event, may_repeat=False)
+
+    def posted(self, event: Event) -> None:
+        """As ``arrived``, but Gerrit may post one again; and where one post arrives, others may have been lost."""
+        self._hear(event, may_repeat=True)
+        if self._look_planned is None:
+            self._look_planned = asyncio.get_running_loop().call_later(LOOK_AFTER_POST_S, self._look_now)
+
+    def _hear(self, event: Event, *, may_repeat: bool) -> None:
         if event.created_on is not None:
             self._delays.append(time.time() - event.created_on)
         self._note_ref(event)
-        if self._seen.tell(event):
+        if self._seen.tell(event, may_repeat=may_repeat):
             self._around.take(event)
+
+    def _look_now(self) -> None:
+        self._look_planned = None
+        self._wanted.set()
 
     def gap(self) -> None:
         """Events may have been missed."""

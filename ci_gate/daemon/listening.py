@@ -9,13 +9,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ci_gate.config.settings import GerritSettings
+from ci_gate.config.settings import WEBHOOKS, GerritSettings
 from ci_gate.daemon.catching_up import CatchingUp, Surroundings, Wanted
 from ci_gate.daemon.draining import Waiting
 from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.recorder import Recorder
 from ci_gate.gerrit.access import GerritAccess
 from ci_gate.gerrit.stream import EventStream
+from ci_gate.gerrit.webhooks import Webhooks
 from ci_gate.model.event import Event
 from ci_gate.model.layout import Layout
 from ci_gate.scheduler.codec import decode
@@ -32,12 +33,14 @@ REF_EVENTS = frozenset({"ref-updated"})
 class Listener:
     """One Gerrit connection."""
 
-    stream: EventStream
+    stream: EventStream | Webhooks
     catching_up: CatchingUp
 
     @classmethod
     def on(cls, settings: GerritSettings, access: GerritAccess, marks: Marks, surroundings: Surroundings) -> Listener:
         catching_up = CatchingUp(settings, access, marks, surroundings)
+        if settings.stream == WEBHOOKS:
+            return cls(Webhooks(settings, catching_up.posted, catching_up.gap), catching_up)
         return cls(EventStream(settings, catching_up.arrived, catching_up.gap), catching_up)
 
 

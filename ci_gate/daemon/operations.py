@@ -11,6 +11,7 @@ from ci_gate.daemon.waits import Waits
 from ci_gate.gearman.builds import Counts
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gerrit.stream import EventStream
+from ci_gate.gerrit.webhooks import Webhooks
 from ci_gate.model.operations import BuildStatistics, CatchUp, ConnectionHealth, ConnectionState, Operations, Trouble
 from ci_gate.scheduler.explain import Code, Decision
 from ci_gate.scheduler.scheduler import Scheduler
@@ -28,7 +29,7 @@ class Observer:
         self._started_at = started_at
         self._troubles: deque[Trouble] = deque(maxlen=MOST_TROUBLES)
         self._succeeded = self._failed = self._lost = 0
-        self.streams: Mapping[str, EventStream] = {}
+        self.streams: Mapping[str, EventStream | Webhooks] = {}
         self.catch_ups: Mapping[str, CatchingUp] = {}
         self.launcher: GearmanLauncher | None = None
         self.databases: Mapping[str, ResultsDatabase] = {}

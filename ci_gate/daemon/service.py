@@ -36,6 +36,7 @@ from ci_gate.daemon.recorder import Recorder
 from ci_gate.daemon.recovery import keep
 from ci_gate.daemon.reload import Reloader
 from ci_gate.daemon.requests import gearman_functions, handlers
+from ci_gate.daemon.routes import routes_of
 from ci_gate.daemon.serving import serve
 from ci_gate.daemon.snapshotting import make_snapshots
 from ci_gate.daemon.starting import StartError
@@ -58,7 +59,6 @@ from ci_gate.store.estimates import FileEstimates
 from ci_gate.store.journal import Journal
 from ci_gate.store.marks import Marks
 from ci_gate.web.app import make_app
-from ci_gate.web.git import git_routes
 
 log = structlog.stdlib.get_logger("zuul.Server")
 
@@ -272,7 +272,7 @@ class Service:
             view=self._view,
             operations=self.observer.operations,
             settings=self.settings.web,
-            routes=git_routes(self.settings.merger.git_dir),
+            routes=routes_of(self.settings.merger.git_dir, self.observer),
             trouble=lambda: merger.trouble,
         )
 

@@ -7,6 +7,7 @@ back later nothing is sent before, and nothing for some minutes after it has ref
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import time
 from collections.abc import Iterable
@@ -70,10 +71,11 @@ class RestSession:
 
     def __init__(self, settings: GerritSettings) -> None:
         self.settings = settings
-        self._login = None
+        self.user = settings.http_user or settings.user
+        self._login: dict[str, str] = {}
         if settings.password is not None:
-            name = settings.http_user or settings.user
-            self._login = aiohttp.BasicAuth(name, settings.password, encoding="utf-8")
+            login = base64.b64encode(f"{self.user}:{settings.password}".encode()).decode()
+            self._login["Authorization"] = f"Basic {login}"
         self._slots = asyncio.Semaphore(settings.max_ssh_channels)
         self._session: aiohttp.ClientSession | None = None
         self._silent_until = 0.0  # by the monotonic clock
@@ -106,7 +108,9 @@ class RestSession:
         try:
             async with (
                 asyncio.timeout(max(0.0, ends_at - time.monotonic())),
-                self._connected().request(method, url, json=body, auth=self._login, allow_redirects=False) as response,
+                self._connected().request(
+                    method, url, json=body, headers=self._login, allow_redirects=False
+                ) as response,
             ):
                 answer = Answer(response.status, await _text_of(response))
                 pause = response.headers.get("Retry-After")
@@ -133,8 +137,8 @@ class RestSession:
 
     def _heed(self, answer: Answer, pause: str | None, target: str) -> None:
         """Raises HeldError for answers that mean nothing was done, and that nothing will be for some time."""
-        if answer.status == 401 and self._login is not None:
-            why = f"Gerrit at {self.settings.baseurl} does not take the HTTP password of user {self._login.login}"
+        if answer.status == 401 and self._login:
+            why = f"Gerrit at {self.settings.baseurl} does not take the HTTP password of user {self.user}"
             self._hold(f"{why}; make a new one there (Settings, HTTP credentials) and set password", ACCOUNT_PAUSE_S)
         if 300 <= answer.status < 400:
             raise NotSentError(f"{self.settings.baseurl} sends us to {target or 'another address'}; set baseurl to it")
@@ -160,7 +164,7 @@ class RestSession:
     def _url(self, path: str, query: Query) -> URL:
         """``/a/`` is where Gerrit asks for a login."""
         asked = urlencode(list(query))
-        prefix = "/a" if self._login is not None else ""
+        prefix = "/a" if self._login else ""
         return URL(f"{self.settings.baseurl}{prefix}/{path}" + (f"?{asked}" if asked else ""), encoded=True)
 
 

@@ -121,10 +121,9 @@ async def _look(session: RestSession, review: Review, first_tried_at: float) -> 
         return _There()
     if not answer.is_good:
         raise UnreadError(answer.reason)
-    user = session.settings.http_user or session.settings.user
     try:
         info: JsonObject = answer.data()
-        own = [each for each in info.get("messages") or () if is_own(each, user)]
+        own = [each for each in info.get("messages") or () if is_own(each, session.user)]
         said = any(
             is_ours(review, str(each.get("message", "")), seconds_of(each["date"]), first_tried_at) for each in own
         )

@@ -40,9 +40,14 @@ class Seen:
     def __init__(self) -> None:
         self._happenings: dict[Hashable, list[_Happening]] = {}
 
-    def tell(self, event: Event) -> bool:
-        """The stream brought an event: is it news? A look may have found it before."""
+    def tell(self, event: Event, *, may_repeat: bool = False) -> bool:
+        """The stream brought an event: is it news? A look may have found it before.
+
+        ``may_repeat``: one of the same moment is the same one, sent again.
+        """
         key, at = key_of(event), float(event.created_on or 0)
+        if may_repeat and any(each.told_at == at for each in self._alike(event)):
+            return False
         waiting = [each for each in self._alike(event) if each.told_at is None]
         match = _nearest(waiting, at, key)
         if match is not None:

@@ -10,16 +10,17 @@ import asyncio
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import paramiko
 import structlog
 
 from ci_gate.config.settings import GerritSettings
+from ci_gate.gerrit.arrivals import Arrivals
 from ci_gate.gerrit.connection import AccountRefusedError, ConnectionFailedError, connect, failure_text
-from ci_gate.gerrit.events import BadLineError, JsonObject, event_of, is_known, parse_line
+from ci_gate.gerrit.events import BadLineError
 from ci_gate.gerrit.lines import LineReader
 from ci_gate.handover import Handover
 from ci_gate.model.event import Event
@@ -31,22 +32,20 @@ LONGEST_PAUSE_S = 60.0
 HEALTHY_S = 60.0
 PROBE_ANSWER_S = 20.0
 ACCOUNT_PAUSE_S = 300.0  # hammering at a closed door gets accounts disabled
-MOST_BATCHED_REFS = 10_000
 
 log = structlog.stdlib.get_logger("zuul.GerritConnection")
-watcher_log = structlog.stdlib.get_logger("gerrit.GerritWatcher")
 
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
     """Times are seconds since the epoch; ``detail`` is the last failure, or empty.
 
-    ``complete_since``: no event was missed after that, while it is connected.
+    ``complete_since``: no event was missed after that, while it is connected; None: some may be missed at any time.
     """
 
     connected: bool
     since: float
-    complete_since: float
+    complete_since: float | None
     detail: str = ""
     last_event_at: float | None = None
     events: int = 0
@@ -73,16 +72,12 @@ class EventStream:
         self, settings: GerritSettings, on_event: Callable[[Event], None], on_gap: Callable[[], None] = lambda: None
     ) -> None:
         self._settings = settings
-        self._on_event = on_event
+        self._arrivals = Arrivals(settings, on_event, self._dropped)
         self._on_gap = on_gap
         self._connected = False
         self._since = self._complete_since = time.time()
         self._detail = "not connected yet"
-        self._last_event_at: float | None = None
-        self._events = self._broken_lines = self._reconnects = 0
-        self._unknown: Counter[str] = Counter()
-        self._told: set[str] = set()
-        self._batched_refs: dict[tuple[str | None, ...], None] = {}
+        self._reconnects = 0
 
     @property
     def state(self) -> StreamState:
@@ -91,10 +86,10 @@ class EventStream:
             since=self._since,
             complete_since=self._complete_since,
             detail=self._detail,
-            last_event_at=self._last_event_at,
-            events=self._events,
-            broken_lines=self._broken_lines,
-            unknown_types=sum(self._unknown.values()),
+            last_event_at=self._arrivals.last_event_at,
+            events=self._arrivals.events,
+            broken_lines=self._arrivals.broken_lines,
+            unknown_types=sum(self._arrivals.unknown.values()),
             reconnects=self._reconnects,
         )
 
@@ -138,59 +133,15 @@ class EventStream:
 
     def take_lines(self, lines: list[str]) -> None:
         for line in lines:
-            try:
-                self._take(parse_line(line))
-            except BadLineError as problem:
-                self._broken_lines += 1
-                self._tell_once("broken line", "a line of the event stream cannot be read", str(problem))
+            with suppress(BadLineError):  # counted and told of
+                self._arrivals.take_line(line)
 
     def lost_line(self, count: int) -> None:
-        self._broken_lines += count
-        self._tell_once("long line", "a line of the event stream is too long", "dropped")
+        self._arrivals.lost_line("long line", "a line of the event stream is too long", "dropped", count)
 
-    def _take(self, found: JsonObject) -> None:
-        kind = found["type"]
-        self._events += 1
-        self._last_event_at = time.time()
-        if kind == "batch-ref-updated":
-            for each in found.get("refUpdates") or ():
-                self._take_batched_ref({**found, "type": "ref-updated", "refUpdate": each})
-        elif kind == "ref-updated":
-            self._take_ref(found)
-        elif kind == "dropped-output":
-            self._complete_since = time.time()
-            watcher_log.warning("Gerrit dropped events that we had not taken in time", connection=self._settings.name)
-            self._on_gap()
-        elif not is_known(kind):
-            self._unknown[kind] += 1
-            self._tell_once(f"type {kind}", "unknown event type, passed over", kind)
-        else:
-            event = event_of(found, self._settings)
-            if event is not None:
-                self._on_event(event)
-
-    def _take_batched_ref(self, found: JsonObject) -> None:
-        event = event_of(found, self._settings)
-        if event is not None:
-            if len(self._batched_refs) < MOST_BATCHED_REFS:
-                self._batched_refs[event.project, event.ref, event.oldrev, event.newrev] = None
-            self._on_event(event)
-
-    def _take_ref(self, found: JsonObject) -> None:
-        """A site may send a batch first and then each update of it: the update that was in the batch is passed over."""
-        event = event_of(found, self._settings)
-        if event is None:
-            return
-        name = (event.project, event.ref, event.oldrev, event.newrev)
-        if name in self._batched_refs:
-            del self._batched_refs[name]
-        else:
-            self._on_event(event)
-
-    def _tell_once(self, kind: str, text: str, reason: str) -> None:
-        if kind not in self._told:
-            self._told.add(kind)
-            watcher_log.warning(text, connection=self._settings.name, reason=reason, note="told once")
+    def _dropped(self) -> None:
+        self._complete_since = time.time()
+        self._on_gap()
 
     def _mark(self, *, connected: bool, detail: str) -> None:
         if connected != self._connected:

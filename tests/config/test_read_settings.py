@@ -154,6 +154,18 @@ def test_everything_else_has_its_default(read):
     assert settings.merger.ref_retention_s == 14 * 86400
 
 
+def test_posts_in_the_place_of_a_stream_need_a_secret_that_is_not_shown(read):
+    secret = "0123456789abcdef"
+    text = SMALL.replace("[gerrit]", f"[gerrit]\nstream=webhooks\nwebhook_secret={secret}\nreconcile_interval=0")
+    settings, _ = read(text)
+    (gerrit,) = settings.gerrits
+    assert (gerrit.stream, gerrit.webhook_secret) == ("webhooks", secret)
+    assert secret not in repr(settings)
+    assert any("posts that are lost" in each for each in notices(read, text))
+    unused = text.replace("stream=webhooks\n", "")
+    assert any("webhook_secret: unused" in each for each in notices(read, unused))
+
+
 @pytest.mark.parametrize("word", ["1", "yes", "TRUE", "On"])
 def test_true_has_four_words(read, word):
     assert read(SMALL.replace("[zuul]", f"[zuul]\njob_name_in_report={word}"))[0].scheduler.job_name_in_report
@@ -175,6 +187,9 @@ def test_true_has_four_words(read, word):
             "gerrit",
             "[gerrit] password: it would travel in the clear",
         ),
+        ("stream=post", "gerrit", '[gerrit] stream: "post" is not allowed; use one of ssh'),
+        ("stream=webhooks", "gerrit", "[gerrit] webhook_secret is missing"),
+        ("webhook_secret=short\nstream=webhooks", "gerrit", "[gerrit] webhook_secret: it can be guessed"),
     ],
 )
 def test_a_bad_value_is_an_error_at_its_line(read, line, section, problem):

@@ -40,6 +40,10 @@ def recorded_commands(version: str) -> dict[str, dict]:
     return json.loads((SAMPLES / f"commands-{version}.json").read_text(encoding="utf-8"))
 
 
+def recorded_rest(version: str) -> dict[str, dict]:
+    return json.loads((SAMPLES / f"rest-{version}.json").read_text(encoding="utf-8"))
+
+
 async def when(condition: Callable[[], object], what: str):
     ends_at = time.monotonic() + DEADLINE_S
     while not (answer := condition()):
