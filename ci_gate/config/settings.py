@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import quote
 
 from ci_gate.model.options import SchedulerSettings as SchedulerSettings  # noqa: PLC0414 - part of Settings
 
@@ -43,8 +44,15 @@ class GerritSettings:
     stream: str = SSH
     webhook_secret: str | None = field(default=None, repr=False)
 
+    @property
+    def is_http_only(self) -> bool:
+        """Does nothing of it need SSH?"""
+        return self.password is not None and self.stream == WEBHOOKS
+
     def project_url(self, project: str) -> str:
         """Where to clone and fetch a project from."""
+        if self.is_http_only:
+            return f"{self.baseurl}/a/{quote(project)}"
         return f"ssh://{self.user}@{self.server}:{self.port}/{project}"
 
 

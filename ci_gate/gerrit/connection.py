@@ -34,7 +34,7 @@ class AccountRefusedError(ConnectionFailedError):
 
 def check_key(settings: GerritSettings) -> str | None:
     """What is wrong with the key file of a connection, for start-up; None if it can be used."""
-    if settings.sshkey is None:
+    if settings.sshkey is None or settings.is_http_only:
         return None
     try:
         load_key(settings.sshkey)

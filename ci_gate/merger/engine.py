@@ -18,6 +18,7 @@ from ci_gate.config.settings import GerritSettings, MergerSettings
 from ci_gate.merger.commits import Identity
 from ci_gate.merger.conflict import ConflictError
 from ci_gate.merger.history import merge_bases
+from ci_gate.merger.http import http_settings
 from ci_gate.merger.made import MadeBefore
 from ci_gate.merger.names import (
     PRIVATE_FOLDER,
@@ -278,7 +279,9 @@ class Engine:
             raise MismatchError(f"{project} has no URL, and no Gerrit connection is called {connection}")
         if connection not in self._slots:
             self._slots[connection] = (asyncio.Semaphore(FETCHES_AT_ONCE), asyncio.Semaphore(CLONES_AT_ONCE))
-        return Origin(url, ssh_variables(gerrit) if gerrit else {}, *self._slots[connection])
+        if gerrit is None:
+            return Origin(url, {}, {}, *self._slots[connection])
+        return Origin(url, ssh_variables(gerrit), http_settings(gerrit), *self._slots[connection])
 
 
 def _last_recorded(records: Records, chain: Sequence[MergeRequest]) -> tuple[int, Record | None]:

@@ -53,13 +53,14 @@ class MissingRefError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a project comes from: its URL, the environment that lets git reach it, and who else goes there.
+    """Where a project comes from: its URL, what lets git reach it, and who else goes there.
 
     Clones have slots of their own: they take long, and must not keep others from fetching.
     """
 
     url: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, str] = field(default_factory=dict, repr=False)
     fetches: asyncio.Semaphore = field(default_factory=asyncio.Semaphore)
     clones: asyncio.Semaphore = field(default_factory=asyncio.Semaphore)
 
@@ -119,7 +120,7 @@ class Upstream:
                 return
             log.info("cloning", project=self._project, url=origin.url)
             await asyncio.to_thread(clear, self._clone_path)
-            outside = Git(folder=self._clone_path.parent, environment=origin.environment)
+            outside = Git(folder=self._clone_path.parent, environment=origin.environment, config=origin.config)
             options = ["--quiet", "--bare", "--template="]
             for key, value in SETTINGS.items():
                 options += ["--config", f"{key}={value}"]
@@ -135,7 +136,7 @@ class Upstream:
 
     async def default_branch(self, origin: Origin) -> str | None:
         """The ref that upstream's HEAD names, None if it does not say."""
-        git = Git(self._path, origin.environment)
+        git = Git(self._path, origin.environment, config=origin.config)
         options = ("--symref", "--", origin.url, "HEAD")
         told = await git.run("ls-remote", *options, deadline_s=self._fetch_deadline_s, accept=range(256))
         symbolic = [line for line in told.text.splitlines() if line.startswith("ref: ")]
@@ -177,7 +178,11 @@ class Upstream:
         return Fetched({}, None)
 
     async def _fetch_refs(self, origin: Origin, refspecs: list[str]) -> None:
-        git = Git(self._mirror, {**origin.environment, "GIT_OBJECT_DIRECTORY": str(self._path / "objects")})
+        git = Git(
+            self._mirror,
+            {**origin.environment, "GIT_OBJECT_DIRECTORY": str(self._path / "objects")},
+            config=origin.config,
+        )
         begun = time.monotonic()
         where = ("--", origin.url, *refspecs)
         done = await git.run("fetch", *FETCH_OPTIONS, *where, deadline_s=self._fetch_deadline_s)
