@@ -12,8 +12,8 @@ from typing import Any
 from bench.figures import Figure
 from ci_gate.config.settings import GerritSettings
 from ci_gate.daemon.catching_up import CatchingUp, Surroundings, Wanted
-from ci_gate.gerrit.commands import CommandPool
 from ci_gate.gerrit.query import details_of
+from ci_gate.gerrit.ssh_access import SshAccess
 from ci_gate.gerrit.stream import EventStream
 from ci_gate.model.event import Event
 from ci_gate.sandbox.gerrit import SandboxGerrit
@@ -82,11 +82,11 @@ async def _catch_up_s() -> float:
         journal.open()
         journal.close()
         taken: list[Event] = []
-        pool = CommandPool(settings)
+        access = SshAccess(settings)
         around = Surroundings(
             wanted=lambda: Wanted([PROJECT], [PROJECT]), take=taken.append, backlog=lambda: 0, journaled=_at_once
         )
-        catching_up = CatchingUp(settings, pool, Marks(address), around)
+        catching_up = CatchingUp(settings, access, Marks(address), around)
         catching_up.begin(Mark(since, since))
         running = asyncio.create_task(catching_up.run())
         begun = time.perf_counter()
@@ -95,7 +95,7 @@ async def _catch_up_s() -> float:
             await asyncio.sleep(0.01)
         took = time.perf_counter() - begun
         running.cancel()
-        await pool.close()
+        await access.close()
         return took
 
 

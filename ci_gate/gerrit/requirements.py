@@ -17,6 +17,7 @@ from ci_gate.model.change import AtomsSeen, ChangeDetails, SubmitRequirement, de
 OPTIONS = ("SUBMITTABLE", "SUBMIT_REQUIREMENTS")
 PUBLIC_S = 5.0  # SSH waits for it
 PAUSE_S = 300.0
+SHORT_PAUSE_S = 30.0  # of a server that has answered before
 MOST_IN_ONE = 50  # changes in one request
 
 log = structlog.stdlib.get_logger("zuul.GerritConnection")
@@ -71,6 +72,7 @@ class PublicRequirements:
         self._session = RestSession(replace(settings, password=None))
         self._name = settings.name
         self._again_at = 0.0
+        self._has_worked = False
         self._told = ""
 
     async def of(self, numbers: Sequence[str]) -> dict[str, Readiness]:
@@ -98,10 +100,12 @@ class PublicRequirements:
             return self._cannot(str(problem))
         except (AttributeError, KeyError, TypeError, ValueError) as problem:
             return self._cannot(f"not Gerrit's answer: {problem}")
+        self._has_worked = True
+        self._told = ""
         return {number: readiness for number, readiness in shown.items() if readiness.requirements is not None}
 
     def _cannot(self, reason: str) -> dict[str, Readiness]:
-        self._again_at = time.monotonic() + PAUSE_S
+        self._again_at = time.monotonic() + (SHORT_PAUSE_S if self._has_worked else PAUSE_S)
         if reason != self._told:
             self._told = reason
             log.warning(

@@ -19,7 +19,6 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 import structlog
-from yarl import URL
 
 from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit.commands import NotSentError, OutcomeUnknownError
@@ -161,11 +160,11 @@ class RestSession:
             )
         return self._session
 
-    def _url(self, path: str, query: Query) -> URL:
+    def _url(self, path: str, query: Query) -> str:
         """``/a/`` is where Gerrit asks for a login."""
         asked = urlencode(list(query))
         prefix = "/a" if self._login else ""
-        return URL(f"{self.settings.baseurl}{prefix}/{path}" + (f"?{asked}" if asked else ""), encoded=True)
+        return f"{self.settings.baseurl}{prefix}/{path}" + (f"?{asked}" if asked else "")
 
 
 class HeldError(NotSentError):

@@ -9,9 +9,9 @@ import pytest
 from gerrit_parts import VERSIONS, recorded_rest
 from rest_double import PROJECT, Fault, RestDouble
 
-from ci_gate.gerrit.rest import Answer
+from ci_gate.gerrit.rest import Answer, RestSession
 from ci_gate.gerrit.rest_access import RestAccess
-from ci_gate.gerrit.rest_review import _judge, input_of
+from ci_gate.gerrit.rest_review import _judge, _Posting, _There, input_of
 from ci_gate.model.report import DeliveryOutcome, Review
 
 PATCH_SET = "3"
@@ -141,6 +141,19 @@ async def test_a_gerrit_that_is_away_is_tried_again_by_the_caller(double, access
     assert delivery.outcome is DeliveryOutcome.UNREACHABLE
     assert "cannot reach Gerrit" in delivery.text
     await double.start()
+
+
+def test_things_are_done_in_the_order_of_the_command_over_ssh(double):
+    flags, options = ("submit", "restore", "abandon", "rebase"), (("move", "stable"),)
+    review = replace(REVIEW, flags=flags, options=options)
+
+    def requests(there: _There) -> list[str]:
+        return [path for path, _, _ in _Posting(RestSession(double.settings()), there)._requests(review)]
+
+    everything = ["restore", "revisions/3/review", "move", "abandon", "rebase", "revisions/3/submit"]
+    assert requests(_There()) == everything
+    assert requests(_There(said=True, status="NEW")) == ["move", "abandon", "rebase", "revisions/3/submit"]
+    assert requests(_There(said=True, status="MERGED")) == ["restore", "move", "abandon", "rebase"]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
