@@ -14,13 +14,12 @@ from typing import Any, TypeVar, assert_never
 import structlog
 
 from ci_gate.config.settings import SmtpSettings
-from ci_gate.daemon.builds import Builds
+from ci_gate.daemon.builds import Builds, Launcher
 from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.tips import BranchTips
 from ci_gate.daemon.verification import Verified, Verifier
 from ci_gate.daemon.waits import Waits
-from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gerrit.commands import CommandPool
 from ci_gate.gerrit.query import QueryFailedError, query_change, search_changes
 from ci_gate.gerrit.review import post_review
@@ -78,7 +77,7 @@ class Outbox:
         databases: Mapping[str, ResultsDatabase],
         merger: Merger,
         tips: BranchTips,
-        launcher: GearmanLauncher,
+        launcher: Launcher,
         builds: Builds,
         estimates: Estimates,
         commands: CommandDesk,
@@ -228,11 +227,14 @@ class Outbox:
 
     async def _verify(self, effect: VerifySubmit) -> None:
         try:
-            found = await self._verifier.verify(effect)
+            found = await self._verified(effect)
         except Exception as problem:
             log.exception("verification failed in an unexpected way", change=effect.number)
             found = Verified(False, f"{type(problem).__name__}: {problem}")
         self._inbox.put(lambda at: SubmitVerified(at, effect.item, found.merged, found.reason, found.as_built))
+
+    async def _verified(self, effect: VerifySubmit) -> Verified:
+        return await self._verifier.verify(effect)
 
     # --- builds ---
 
