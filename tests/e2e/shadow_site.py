@@ -105,6 +105,10 @@ class ShadowSite(Site):
     def shadow_status(self) -> dict:
         return self.read_json(f"http://{HOST}:{self.port}/status.json")
 
+    def shadow_items(self) -> list[str]:
+        queues = [queue for pipeline in self.shadow_status()["pipelines"] for queue in pipeline["change_queues"]]
+        return [item["id"] for queue in queues for head in queue["heads"] for item in head if item["jobs"][0]["uuid"]]
+
     async def stop_shadow(self) -> None:
         """For the time being, or for good."""
         process, self._process = self._process, None

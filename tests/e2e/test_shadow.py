@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from e2e_site import JOB, when
-from shadow_site import ShadowSite, make_site, world_in
+from shadow_site import LAYOUT, ShadowSite, make_site, world_in
 
 pytestmark = pytest.mark.e2e
 
@@ -54,3 +54,48 @@ async def test_a_shadow_with_the_same_layout_finds_no_difference_and_touches_not
     assert len(beside.builds(good.number)) == 2, "one in check, one in gate, both of the live system"
     assert "This is a shadow" in beside.shadow_status()["message"]
     assert beside.calls_at_the_job_server == 0
+
+
+OTHER = LAYOUT.replace(", {event: comment-added, comment: (?im)^recheck$}", "").replace("Verified: 2", "Verified: 1")
+OTHER = OTHER.replace(f"check: [{JOB}]", f"check: [{JOB}, docs]")
+
+
+async def test_the_report_lists_precisely_what_another_layout_would_change(beside):
+    await beside.prepare_shadow(OTHER)
+    await beside.start_shadow()
+    change = beside.upload()
+    await beside.vote(change.number, 1)
+    await beside.compared(1, differences=1)
+    beside.gerrit.comment(change.number, by="dev", message="recheck")
+    await beside.reports(change.number, 2)
+    await beside.compared(1, differences=2)
+    approve(beside, change)
+    await merged(beside, change)
+    status, found = await beside.compared(2, differences=3)
+
+    assert status == 1
+    jobs, only_live, votes = found["differences"]
+    assert (jobs["kind"], jobs["pipeline"], jobs["details"]) == ("other jobs", "check", ["only the shadow runs docs"])
+    assert (only_live["kind"], only_live["pipeline"]) == ("only the live system reported", "check")
+    assert "the event comment-added is not among patchset-created" in only_live["reasons"]
+    assert (votes["kind"], votes["pipeline"]) == ("other votes", "gate")
+    assert votes["details"] == ["verified: live +2, shadow +1"]
+
+
+async def test_a_restart_keeps_the_record_and_finds_what_the_live_system_said_meanwhile(beside):
+    await beside.prepare_shadow()
+    await beside.start_shadow()
+    first = beside.upload({"a": "1\n"})
+    await beside.vote(first.number, 1)
+    await beside.compared(1)
+    beside.jenkins.hold(JOB)
+    second = beside.upload({"b": "1\n"})
+    await beside.jenkins.running(JOB)
+    await when(lambda: beside.shadow_items() == [f"{second.number},1"], "the second change in the shadow")
+    await beside.stop_shadow()
+    beside.jenkins.release(JOB)
+    await beside.vote(second.number, 1)
+    await beside.start_shadow()
+    status, found = await beside.compared(2)
+    assert (status, found["equal"]) == (0, 2)
+    assert [each for each in beside.commands_of_the_shadow() if not each.startswith(READS)] == []
