@@ -24,7 +24,7 @@ from ci_gate.daemon.logs import LogConfigError, set_up_logging
 from ci_gate.daemon.recovery import JournalDamagedError
 from ci_gate.daemon.refusals import refusals
 from ci_gate.daemon.service import Service
-from ci_gate.daemon.shadowing import as_shadow
+from ci_gate.daemon.shadowing import as_shadow, mark
 from ci_gate.daemon.stacks import dump_stacks
 from ci_gate.daemon.starting import StartError
 from ci_gate.sql.address import without_secrets
@@ -65,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     if why_not:
         return _refuse(why_not)
     _tell((*problems, *loaded.problems))
+    mark(settings)
     try:
         asyncio.run(_serve(settings, loaded, Path(arguments.layout) if arguments.layout else None))
     except StartError as problem:

@@ -75,6 +75,7 @@ class LiveResults:
         self._heard: OrderedDict[str, _Heard] = OrderedDict()
         self._by_change: dict[ChangeKey, list[_Heard]] = defaultdict(list)
         self._started: dict[ChangeKey, set[str]] = defaultdict(set)
+        self._merged: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._news = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -111,7 +112,9 @@ class LiveResults:
         """What was said before this start, by both sides, in order."""
         for each in said:
             key = ChangeKey(each.connection, each.number, each.patchset)
-            if each.side is Side.LIVE and each.is_final:
+            if each.kind is Kind.MERGED:
+                self._hurry(key)
+            elif each.side is Side.LIVE and each.is_final:
                 self._remember(key, each)
             elif each.side is Side.SHADOW and each.answered_by in self._heard:
                 self._heard[each.answered_by].item = -1  # of an item that has left
@@ -227,11 +230,13 @@ class LiveResults:
         return None
 
     async def report_on(self, place: Place, key: ChangeKey) -> Said | None:
-        """The same, as soon as it comes; None if it does not come in time."""
+        """The same, as soon as it comes; None if it does not come in time, or the change is merged without it."""
         left = place.enqueued_at + self._patience_s - self._now()
         try:
             async with asyncio.timeout(max(left, 0.0)), self._news:
                 while (heard := self.heard_for(place, key)) is None:
+                    if (key.connection, key.number) in self._merged:
+                        return None
                     await self._news.wait()
                 return heard
         except TimeoutError:
@@ -267,6 +272,10 @@ class LiveResults:
 
     def _hurry(self, key: ChangeKey) -> None:
         """The change is merged: what the live system has to say of it comes soon, or never."""
+        self._merged[key.connection, key.number] = None
+        if len(self._merged) > MOST_REPORTS:
+            self._merged.popitem(last=False)
+        self._tell()
         loop = asyncio.get_running_loop()
         for uuid, each in self._waiting.items():
             if each.key.same_change(key):

@@ -55,9 +55,6 @@ def _unusable(folder: Path) -> str | None:
 
 
 def _shadow(settings: Settings) -> Iterator[str]:
-    """A shadow's state would be a lie for a live service, and the other way round."""
-    if settings.database.dburi is not None and not settings.scheduler.shadow:
-        return  # that one's journal is elsewhere
     try:
         reason = why_not_here(settings)
     except OSError:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -33,7 +32,7 @@ from ci_gate.scheduler.inputs import EventReceived, ReportAnswered
 from ci_gate.scheduler.places import Place
 from ci_gate.scheduler.scheduler import Scheduler
 from ci_gate.shadow.said import JobResult, Kind, Said, Side
-from ci_gate.store.journal import Journal
+from ci_gate.store.journal import FILE, Journal
 from ci_gate.store.shadow import MARK, ShadowRecord
 
 BANNER = (
@@ -66,20 +65,27 @@ def as_shadow(settings: Settings) -> Settings:
 
 
 def why_not_here(settings: Settings) -> str | None:
-    """A shadow's state would be a lie for a live service, and the other way round: each keeps to its own ``state_dir``.
+    """A shadow's state would be a lie for a live service, and the other way round: each has folders of its own.
 
-    Marks the folder of a shadow. Raises OSError.
+    Raises OSError.
     """
-    folder = settings.state_dir
-    mark, journal = folder / MARK, Path(address_of(settings).removeprefix("sqlite:///"))
-    if not settings.scheduler.shadow:
-        if mark.exists():
-            return f"state_dir {folder} is that of a shadow; give the live service a state_dir of its own"
+    folder, git_dir = settings.state_dir, settings.merger.git_dir
+    is_shadows = (folder / MARK).exists()
+    if is_shadows and not settings.scheduler.shadow:
+        return f"state_dir {folder} is that of a shadow; give the live service a state_dir and a git_dir of its own"
+    if is_shadows or not settings.scheduler.shadow:
         return None
-    if not mark.exists() and journal.exists():
+    if (folder / FILE).exists():
         return f"state_dir {folder} is that of a live service; give the shadow a state_dir and a git_dir of its own"
-    mark.touch()
+    if git_dir.exists() and any(git_dir.iterdir()):
+        return f"git_dir {git_dir} is not empty, and maybe the live system's; give the shadow one of its own"
     return None
+
+
+def mark(settings: Settings) -> None:
+    """From now on the folders are a shadow's, if this is one. Raises OSError."""
+    if settings.scheduler.shadow:
+        (settings.state_dir / MARK).touch()
 
 
 class Shadow:
