@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from pathlib import Path
@@ -109,12 +110,12 @@ class ShadowSite(Site):
         queues = [queue for pipeline in self.shadow_status()["pipelines"] for queue in pipeline["change_queues"]]
         return [item["id"] for queue in queues for head in queue["heads"] for item in head if item["jobs"][0]["uuid"]]
 
-    async def stop_shadow(self) -> None:
+    async def stop_shadow(self, number: int = signal.SIGTERM) -> None:
         """For the time being, or for good."""
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
-            process.terminate()
-            assert await process.wait() == 0
+            process.send_signal(number)
+            assert await process.wait() == (0 if number == signal.SIGTERM else -number)
 
     def close(self) -> None:
         if self._trap is not None:

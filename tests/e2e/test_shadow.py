@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from e2e_site import JOB, when
 from shadow_site import LAYOUT, ShadowSite, make_site, world_in
@@ -82,7 +84,27 @@ async def test_the_report_lists_precisely_what_another_layout_would_change(besid
     assert votes["details"] == ["verified: live +2, shadow +1"]
 
 
-async def test_a_restart_keeps_the_record_and_finds_what_the_live_system_said_meanwhile(beside):
+async def test_a_gate_that_leaves_one_out_is_followed_to_the_end(beside):
+    await beside.prepare_shadow()
+    await beside.start_shadow()
+    beside.jenkins.add_job(JOB, "test ! -e broken")
+    changes = first, middle, last = [beside.upload({name: "1\n"}) for name in ("a", "broken", "c")]
+    for each, vote in zip(changes, (1, -1, 1), strict=True):
+        await beside.vote(each.number, vote)
+    beside.jenkins.hold(JOB)
+    for each in changes:
+        approve(beside, each)
+    await when(lambda: all(len(beside.builds(each.number)) == 2 for each in changes), "builds in check and gate")
+    beside.jenkins.release(JOB)
+    await merged(beside, first, last)
+    await beside.vote(middle.number, -2)
+    status, found = await beside.compared(6)
+    assert (status, found["equal"]) == (0, 6)
+    await when(lambda: beside.shadow_items() == [], "an empty shadow")
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+async def test_a_restart_keeps_the_record_and_finds_what_the_live_system_said_meanwhile(beside, by):
     await beside.prepare_shadow()
     await beside.start_shadow()
     first = beside.upload({"a": "1\n"})
@@ -92,7 +114,7 @@ async def test_a_restart_keeps_the_record_and_finds_what_the_live_system_said_me
     second = beside.upload({"b": "1\n"})
     await beside.jenkins.running(JOB)
     await when(lambda: beside.shadow_items() == [f"{second.number},1"], "the second change in the shadow")
-    await beside.stop_shadow()
+    await beside.stop_shadow(by)
     beside.jenkins.release(JOB)
     await beside.vote(second.number, 1)
     await beside.start_shadow()
