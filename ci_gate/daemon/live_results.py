@@ -147,6 +147,8 @@ class LiveResults:
             return
         if comment.kind is Kind.STARTED:
             self._started[key].add(comment.pipeline or "")
+            if len(self._started) > MOST_REPORTS:
+                del self._started[next(iter(self._started))]
         pipelines = {each.place.pipeline for each in self._waiting.values() if each.key == key}
         if comment.pipeline is None and len(pipelines) == 1:
             comment = replace(comment, pipeline=pipelines.pop())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar, assert_never
+from typing import Any, TypedDict, TypeVar, assert_never
 
 import structlog
 
@@ -62,6 +62,18 @@ RECORD_DEADLINE_S = 90.0  # drivers have limits of their own for each of their w
 T = TypeVar("T")
 
 log = structlog.stdlib.get_logger("zuul.Outbox")
+
+
+class Tools(TypedDict):
+    """What any outbox works with, whether it acts or is a shadow's."""
+
+    gerrits: Mapping[str, CommandPool]
+    merger: Merger
+    tips: BranchTips
+    builds: Builds
+    estimates: Estimates
+    commands: CommandDesk
+    options: SchedulerSettings
 
 
 class Outbox:

@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import structlog
 from aiohttp import web
@@ -32,7 +31,7 @@ from ci_gate.daemon.merging import retain_states, start_merger
 from ci_gate.daemon.metrics import Metrics
 from ci_gate.daemon.notify import notify
 from ci_gate.daemon.operations import Observer
-from ci_gate.daemon.outbox import Outbox
+from ci_gate.daemon.outbox import Outbox, Tools
 from ci_gate.daemon.recorder import Recorder
 from ci_gate.daemon.recovery import keep
 from ci_gate.daemon.reload import Reloader
@@ -233,7 +232,7 @@ class Service:
         for pool in pools.values():
             parts.push_async_callback(pool.close)
         builds = Builds(self.inbox, estimates)
-        reading: dict[str, Any] = {
+        tools: Tools = {
             "gerrits": pools,
             "merger": merger,
             "tips": self._tips,
@@ -244,7 +243,7 @@ class Service:
         }
         if self._shadow is not None:
             live = await self._shadow.start(builds, parts)
-            shadowing = ShadowOutbox(self._shadow, live, self.scheduler, inbox=self.inbox, waits=self.waits, **reading)
+            shadowing = ShadowOutbox(self._shadow, live, self.scheduler, inbox=self.inbox, waits=self.waits, **tools)
             parts.push_async_callback(shadowing.close)
             return shadowing
         databases = {
@@ -266,7 +265,7 @@ class Service:
             smtps={name: each for name, each in settings.connections.items() if isinstance(each, SmtpSettings)},
             databases=databases,
             launcher=launcher,
-            **reading,
+            **tools,
         )
         parts.push_async_callback(outbox.close)
         await launcher.start()

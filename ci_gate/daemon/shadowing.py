@@ -12,16 +12,18 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any
+from typing import Unpack
 
 import structlog
 
 from ci_gate.config.settings import Settings
 from ci_gate.daemon.beginning import DAY_S, address_of
 from ci_gate.daemon.builds import Builds
+from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.live_results import MOST_DECISIONS, LiveResults
-from ci_gate.daemon.outbox import Outbox
+from ci_gate.daemon.outbox import Outbox, Tools
 from ci_gate.daemon.verification import Verified
+from ci_gate.daemon.waits import Waits
 from ci_gate.model.change import Change, ChangeKey
 from ci_gate.model.event import Event
 from ci_gate.model.labels import normal_label
@@ -211,8 +213,17 @@ def _jobs(place: Place) -> tuple[JobResult, ...]:
 class ShadowOutbox(Outbox):
     """Carries out what only reads, and merges on its own; the rest is kept, and counts as done."""
 
-    def __init__(self, shadow: Shadow, live: LiveResults, scheduler: Scheduler, **parts: Any) -> None:
-        super().__init__(launcher=live, smtps={}, databases={}, **parts)
+    def __init__(
+        self,
+        shadow: Shadow,
+        live: LiveResults,
+        scheduler: Scheduler,
+        *,
+        inbox: Inbox,
+        waits: Waits,
+        **tools: Unpack[Tools],
+    ) -> None:
+        super().__init__(inbox, waits, launcher=live, smtps={}, databases={}, **tools)
         self._shadow = shadow
         self._live = live
         self._scheduler = scheduler

@@ -65,21 +65,22 @@ class ShadowSite(Site):
     def log(self) -> Path:
         return self.folder / "service.log"
 
-    async def prepare_shadow(self, layout: str = LAYOUT, **zuul: str) -> None:
+    async def prepare_shadow(self, layout: str = LAYOUT, *, account: str = SHADOW) -> None:
+        """``account`` is as whom it logs in; as the live system it need not be told who that is."""
         self.folder.mkdir(exist_ok=True)
         state = self.folder / "state"
         self.write_layout(layout)
         values = {
-            ("gerrit", "user"): SHADOW,
-            ("gerrit", "sshkey"): str(self.gerrit.key_file(SHADOW)),
+            ("gerrit", "user"): account,
+            ("gerrit", "sshkey"): str(self.gerrit.key_file(account)),
             ("zuul", "layout_config"): str(self.folder / "layout.yaml"),
             ("zuul", "state_dir"): str(state),
             ("zuul", "git_dir"): str(state / "git"),
-            ("zuul", "shadow_account"): CI_ACCOUNT,
             ("webapp", "port"): str(self.port),
             ("gearman", "port"): str(await self.watch_job_server()),
-            **{("zuul", name): value for name, value in zuul.items()},
         }
+        if account != CI_ACCOUNT:
+            values["zuul", "shadow_account"] = CI_ACCOUNT
         text = with_values(self.world.config.read_text(), values, without=set())
         self.config.write_text(text)
 

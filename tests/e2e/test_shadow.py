@@ -8,6 +8,8 @@ import pytest
 from e2e_site import JOB, when
 from shadow_site import LAYOUT, ShadowSite, make_site, world_in
 
+from ci_gate.sandbox.world import CI_ACCOUNT
+
 pytestmark = pytest.mark.e2e
 
 READS = ("gerrit query", "gerrit stream-events", "gerrit version", "git-upload-pack")
@@ -82,6 +84,17 @@ async def test_the_report_lists_precisely_what_another_layout_would_change(besid
     assert "the event comment-added is not among patchset-created" in only_live["reasons"]
     assert (votes["kind"], votes["pipeline"]) == ("other votes", "gate")
     assert votes["details"] == ["verified: live +2, shadow +1"]
+
+
+async def test_a_shadow_that_logs_in_as_the_live_system_takes_it_for_the_live_one_and_is_silent(beside):
+    await beside.prepare_shadow(account=CI_ACCOUNT)
+    await beside.start_shadow()
+    change = beside.upload()
+    await beside.vote(change.number, 1)
+    assert (await beside.compared(1))[0] == 0
+    assert len(beside.ours(change.number)) == 1
+    reviews = [each.line for each in beside.gerrit.received if each.line.startswith("gerrit review")]
+    assert len(reviews) == 1, "the live system's"
 
 
 async def test_a_gate_that_leaves_one_out_is_followed_to_the_end(beside):
