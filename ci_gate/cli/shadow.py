@@ -8,6 +8,8 @@ import sys
 import time
 from datetime import datetime
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from ci_gate.cli.asking import add_config_argument
 from ci_gate.cli.problems import print_problems
 from ci_gate.config.problems import Level, RefusedError
@@ -52,7 +54,13 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"ci-gate shadow: no shadow has worked in state_dir {settings.state_dir}", file=sys.stderr)
         return DIFFERENT
     bodies = ShadowRecord(default_address(settings.state_dir)).between(arguments.since, arguments.until)
-    comparison = compare((decode(json.loads(each), Said) for each in bodies), time.time(), pipeline=arguments.pipeline)
+    try:
+        said = [decode(json.loads(each), Said) for each in bodies]
+    except SQLAlchemyError as problem:
+        reason = str(problem).splitlines()[0]
+        print(f"ci-gate shadow: the record in {settings.state_dir} cannot be read: {reason}", file=sys.stderr)
+        return DIFFERENT
+    comparison = compare(said, time.time(), pipeline=arguments.pipeline)
     if arguments.format == "json":
         print(json.dumps(as_json(comparison), indent=2))
     else:

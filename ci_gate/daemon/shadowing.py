@@ -116,6 +116,7 @@ class Shadow:
         parts.callback(live.close)
         since = time.time() - max(DAY_S, shadow.patience_s)
         said, events = await asyncio.to_thread(self._remembered, since)
+        log.info("this is a shadow: it decides, and never acts", remembers=len(said))
         live.restore(said)
         for each in events:
             live.take(each.event, each.at)

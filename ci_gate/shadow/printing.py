@@ -11,9 +11,9 @@ from ci_gate.shadow.comparing import Comparison, Found
 
 def as_text(comparison: Comparison) -> Iterator[str]:
     """Lines: a summary, and each difference with what the shadow had decided."""
-    differing = comparison.compared - comparison.equal
+    compared, equal = comparison.compared, comparison.equal
     yield (
-        f"{comparison.compared} items compared: {comparison.equal} equal, {differing} differing; "
+        f"{compared} item{'' if compared == 1 else 's'} compared: {equal} equal, {compared - equal} differing; "
         f"{comparison.pending} wait for the other side"
     )
     for kind, count in sorted(comparison.by_kind.items()):

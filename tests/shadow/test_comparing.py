@@ -145,7 +145,7 @@ def test_one_pipeline_alone():
 def test_it_is_printed_with_its_reasons():
     found = compare([live(), shadow(jobs=(UNIT, DOCS))], LATER)
     text = list(as_text(found))
-    assert text[0] == "1 items compared: 0 equal, 1 differing; 0 wait for the other side"
+    assert text[0] == "1 item compared: 0 equal, 1 differing; 0 wait for the other side"
     assert text[1] == "  other jobs: 1"
     assert text[3].endswith("demo/app  12,3  check  other jobs")
     assert text[4:] == ["    only the shadow runs docs", "      shadow decided: because"]
