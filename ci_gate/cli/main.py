@@ -31,6 +31,7 @@ COMMANDS = {
     "cloner": "prepare working copies of projects inside a job",
     "gearman": "run the job server on its own, apart from the service",
     "worker": "run plain commands as jobs",
+    "shadow": "tell where a live system and its shadow differed",
     "jenkins": "run builds on Jenkinses that lack the Gearman plugin",
     "migrate": "take over a site of Zuul 2, or of Jenkins' Gerrit Trigger plugin",
     "demo": "show the main job on a simulated Gerrit and Jenkins",

@@ -24,6 +24,7 @@ from ci_gate.daemon.logs import LogConfigError, set_up_logging
 from ci_gate.daemon.recovery import JournalDamagedError
 from ci_gate.daemon.refusals import refusals
 from ci_gate.daemon.service import Service
+from ci_gate.daemon.shadowing import as_shadow, mark
 from ci_gate.daemon.stacks import dump_stacks
 from ci_gate.daemon.starting import StartError
 from ci_gate.sql.address import without_secrets
@@ -37,6 +38,7 @@ log = structlog.stdlib.get_logger("zuul.Server")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", "-c", metavar="FILE", help="the configuration file")
     parser.add_argument("--layout", "-l", metavar="FILE", help="this layout in place of [zuul] layout_config")
+    parser.add_argument("--shadow", action="store_true", help="decide beside a live system, and never act")
     parser.add_argument(
         "-d", action="store_true", help="accepted and ignored: the service always stays in the foreground"
     )
@@ -48,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
         settings, problems = read_settings(find_settings_file(arguments.config))
         if arguments.layout:
             settings = replace(settings, layout_config=Path(arguments.layout))
+        if arguments.shadow or settings.scheduler.shadow:
+            settings = as_shadow(settings)
         set_up_logging(settings.log_config)
         loaded = load_for_service(settings)
     except RefusedError as refused:
@@ -61,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     if why_not:
         return _refuse(why_not)
     _tell((*problems, *loaded.problems))
+    mark(settings)
     try:
         asyncio.run(_serve(settings, loaded, Path(arguments.layout) if arguments.layout else None))
     except StartError as problem:

@@ -22,6 +22,7 @@ from ci_gate.config.settings import (
     MergerSettings,
     SchedulerSettings,
     Settings,
+    ShadowSettings,
     WebSettings,
 )
 from ci_gate.config.values import Reader
@@ -149,6 +150,10 @@ def _settings(path: Path, ini: Ini, reader: Reader, *, for_merger: bool) -> Sett
             dburi=reader.text("database", "dburi"),
             retention_days=reader.integer("database", "retention_days", 14),
             history_days=reader.integer("database", "history_days", 365),
+        ),
+        shadow=ShadowSettings(
+            account=reader.text("zuul", "shadow_account"),
+            patience_s=reader.duration("zuul", "shadow_patience", 12 * 3600.0),
         ),
         swift=_swift(ini, reader),
     )

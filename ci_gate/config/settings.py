@@ -162,6 +162,14 @@ class DatabaseSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowSettings:
+    """Whose results a shadow takes. ``account`` None: the live system comments as the ``user`` of each connection."""
+
+    account: str | None = None
+    patience_s: float = 12 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A whole configuration file. ``connections`` by name."""
 
@@ -178,6 +186,7 @@ class Settings:
     merger: MergerSettings = field(default_factory=MergerSettings)
     scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    shadow: ShadowSettings = field(default_factory=ShadowSettings)
     swift: Mapping[str, str] | None = field(default=None, repr=False)
 
     @property

@@ -48,7 +48,9 @@ ZUUL = {
     "report_cycles": Key("boolean", "false", "tell changes that they form a dependency cycle"),
     "replication_timeout": Key("integer", "300", "seconds for which a submitted change is looked for in its branch"),
     "replication_retry_interval": Key("integer", "5", "seconds between two such looks", least=1),
-    "shadow": Key("boolean", "false", "decide, never act"),
+    "shadow": Key("boolean", "false", "decide, never act: beside a live system, as serve --shadow does"),
+    "shadow_account": Key("text", "user of the connection", "Gerrit account that the live system comments as"),
+    "shadow_patience": Key("duration", "12h", "how long a shadow waits for the live system's report on a change"),
 }
 
 MERGER = {

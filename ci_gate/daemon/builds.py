@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
 from ci_gate.daemon.inbox import Inbox
 from ci_gate.model.build import BuildEnd, BuildRequest, BuildUpdate
 from ci_gate.scheduler.inputs import BuildEnded, BuildUpdated
 from ci_gate.store.estimates import Estimates
+
+
+class Launcher(Protocol):
+    """What runs builds, or knows somebody who does. Both return at once."""
+
+    def launch(self, request: BuildRequest) -> None: ...
+
+    def cancel(self, uuid: str) -> None: ...
 
 
 class Builds:

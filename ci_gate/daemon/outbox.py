@@ -9,18 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar, assert_never
+from typing import Any, TypedDict, TypeVar, assert_never
 
 import structlog
 
 from ci_gate.config.settings import SmtpSettings
-from ci_gate.daemon.builds import Builds
+from ci_gate.daemon.builds import Builds, Launcher
 from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.tips import BranchTips
 from ci_gate.daemon.verification import Verified, Verifier
 from ci_gate.daemon.waits import Waits
-from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gerrit.access import GerritAccess
 from ci_gate.gerrit.query import QueryFailedError
 from ci_gate.mail.smtp import send_mail
@@ -64,6 +63,18 @@ T = TypeVar("T")
 log = structlog.stdlib.get_logger("zuul.Outbox")
 
 
+class Tools(TypedDict):
+    """What any outbox works with, whether it acts or is a shadow's."""
+
+    gerrits: Mapping[str, GerritAccess]
+    merger: Merger
+    tips: BranchTips
+    builds: Builds
+    estimates: Estimates
+    commands: CommandDesk
+    options: SchedulerSettings
+
+
 class Outbox:
     """``release`` starts calls and returns at once; ``close`` cancels what is under way."""
 
@@ -77,7 +88,7 @@ class Outbox:
         databases: Mapping[str, ResultsDatabase],
         merger: Merger,
         tips: BranchTips,
-        launcher: GearmanLauncher,
+        launcher: Launcher,
         builds: Builds,
         estimates: Estimates,
         commands: CommandDesk,
@@ -227,11 +238,14 @@ class Outbox:
 
     async def _verify(self, effect: VerifySubmit) -> None:
         try:
-            found = await self._verifier.verify(effect)
+            found = await self._verified(effect)
         except Exception as problem:
             log.exception("verification failed in an unexpected way", change=effect.number)
             found = Verified(False, f"{type(problem).__name__}: {problem}")
         self._inbox.put(lambda at: SubmitVerified(at, effect.item, found.merged, found.reason, found.as_built))
+
+    async def _verified(self, effect: VerifySubmit) -> Verified:
+        return await self._verifier.verify(effect)
 
     # --- builds ---
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ci_gate.config.settings import Settings
+from ci_gate.daemon.shadowing import why_not_here
 from ci_gate.gerrit.connection import check_key
 from ci_gate.model.layout import Layout
 from ci_gate.statsd import StatsdPortError, port_of
@@ -14,7 +15,7 @@ from ci_gate.statsd import StatsdPortError, port_of
 
 def refusals(settings: Settings, layout: Layout) -> list[str]:
     """Everything at once, so that the operator need not start five times."""
-    return [*_connections(settings, layout), *_folders(settings), *_metrics()]
+    return [*_connections(settings, layout), *_folders(settings), *_metrics(), *_shadow(settings)]
 
 
 def merger_refusals(settings: Settings) -> list[str]:
@@ -51,6 +52,15 @@ def _unusable(folder: Path) -> str | None:
         return f"cannot be made: {problem.strerror}"
     # Root may write anywhere but on a read-only file system, which access tells too.
     return None if os.access(folder, os.W_OK | os.X_OK) else "cannot be written to"
+
+
+def _shadow(settings: Settings) -> Iterator[str]:
+    try:
+        reason = why_not_here(settings)
+    except OSError:
+        return  # told above
+    if reason is not None:
+        yield reason
 
 
 def _metrics() -> Iterator[str]:

@@ -31,13 +31,14 @@ from ci_gate.daemon.merging import retain_states, start_merger
 from ci_gate.daemon.metrics import Metrics
 from ci_gate.daemon.notify import notify
 from ci_gate.daemon.operations import Observer
-from ci_gate.daemon.outbox import Outbox
+from ci_gate.daemon.outbox import Outbox, Tools
 from ci_gate.daemon.recorder import Recorder
 from ci_gate.daemon.recovery import keep
 from ci_gate.daemon.reload import Reloader
 from ci_gate.daemon.requests import gearman_functions, handlers
 from ci_gate.daemon.routes import routes_of
 from ci_gate.daemon.serving import serve
+from ci_gate.daemon.shadowing import BANNER, Shadow, ShadowOutbox
 from ci_gate.daemon.snapshotting import make_snapshots
 from ci_gate.daemon.starting import StartError
 from ci_gate.daemon.timers import Timers
@@ -81,7 +82,8 @@ class Service:
         self._beginning = beginning
         self.scheduler = beginning.standing.scheduler
         self.observer = Observer(self.scheduler, self.waits, started_at=self.inbox.now())
-        lines = StatsdLines.from_environment(os.environ)
+        self._shadow = Shadow(settings, self.scheduler, self.inbox.now) if settings.scheduler.shadow else None
+        lines = StatsdLines.from_environment(os.environ) if self._shadow is None else None
         self._tips = BranchTips(self._complete_since)
         self._timers = Timers(self.inbox)
         self._timers.use(loaded.layout)
@@ -229,12 +231,26 @@ class Service:
         self._pools = pools = {each.name: open_access(each) for each in settings.gerrits}
         for pool in pools.values():
             parts.push_async_callback(pool.close)
+        builds = Builds(self.inbox, estimates)
+        tools: Tools = {
+            "gerrits": pools,
+            "merger": merger,
+            "tips": self._tips,
+            "builds": builds,
+            "estimates": estimates,
+            "commands": self._commands,
+            "options": settings.scheduler,
+        }
+        if self._shadow is not None:
+            live = await self._shadow.start(builds, parts)
+            shadowing = ShadowOutbox(self._shadow, live, self.scheduler, inbox=self.inbox, waits=self.waits, **tools)
+            parts.push_async_callback(shadowing.close)
+            return shadowing
         databases = {
             name: ResultsDatabase(each) for name, each in settings.connections.items() if isinstance(each, SqlSettings)
         }
         for database in databases.values():
             parts.callback(database.close)
-        builds = Builds(self.inbox, estimates)
         launcher = GearmanLauncher(
             gearman,
             on_update=builds.updated,
@@ -246,16 +262,10 @@ class Service:
         outbox = Outbox(
             self.inbox,
             self.waits,
-            gerrits=pools,
             smtps={name: each for name, each in settings.connections.items() if isinstance(each, SmtpSettings)},
             databases=databases,
-            merger=merger,
-            tips=self._tips,
             launcher=launcher,
-            builds=builds,
-            estimates=estimates,
-            commands=self._commands,
-            options=settings.scheduler,
+            **tools,
         )
         parts.push_async_callback(outbox.close)
         await launcher.start()
@@ -286,6 +296,8 @@ class Service:
         )
 
     def _messages(self) -> Iterator[str]:
+        if self._shadow is not None:
+            yield BANNER
         if self._draining:
             yield draining.text_for_people(self.inbox.waiting_events)
         if self._reloader.refusal:
@@ -315,6 +327,8 @@ class Service:
 
     def _event_arrived(self, event: Event) -> None:
         self._tips.take(event)
+        if self._shadow is not None:
+            self._shadow.take(event)
         self.inbox.put(lambda at: EventReceived(at, event))
 
     def _gearman_server_died(self, text: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self, assert_never
 
-from ci_gate.model.change import whole_number
+from ci_gate.model.change import SubjectKey, whole_number
 from ci_gate.model.item import PipelineView, StatusView
 from ci_gate.model.layout import Layout
 from ci_gate.model.measures import Measure
@@ -21,6 +21,7 @@ from ci_gate.scheduler import (
     intake,
     merging,
     operators,
+    places,
     reconfigure,
     refreshing,
     releasing,
@@ -214,3 +215,17 @@ class Scheduler:
         """Reports that are being repeated, and the last ones that were given up."""
         repeated = [each for each in self._outbound.by_number.values() if each.has_failed]
         return tuple(each.picture() for each in repeated) + tuple(self._outbound.given_up)
+
+    # --- for those who watch ---
+
+    def whose_build(self, uuid: str) -> places.Place | None:
+        return places.of_build(self._state, uuid)
+
+    def whose_report(self, number: int) -> places.Place | None:
+        return places.of_report(self._state, self._outbound, number)
+
+    def whose_verification(self, item: int) -> places.Place | None:
+        return places.of_verification(self._state, item)
+
+    def is_inside(self, pipeline: str, subject: SubjectKey) -> bool:
+        return places.is_inside(self._state, pipeline, subject)

@@ -58,3 +58,12 @@ marks = Table(
     Column("body", Text, nullable=False),
 )
 """How far the events of each Gerrit connection are known to be complete, as JSON."""
+
+shadow_said = Table(
+    "ci_gate_shadow",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("at", Double, nullable=False, index=True),
+    Column("body", Text, nullable=False),
+)
+"""What the live system and its shadow said about changes, as JSON, each once."""

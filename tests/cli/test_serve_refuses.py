@@ -178,3 +178,23 @@ def test_a_start_that_fails_keeps_the_events_of_the_last_stop(place):
         place.values["webapp"]["port"] = taken.getsockname()[1]
         assert "in use" in place.refusal().lower()
     assert [each.event for each in take_kept(state)] == [kept.event]
+
+
+def test_a_shadow_in_the_folders_of_a_live_service(place):
+    state = place.folder / "state"
+    state.mkdir()
+    (state / "journal.sqlite").touch()
+    assert "is that of a live service" in place.refusal("--shadow")
+
+
+def test_a_shadow_that_would_merge_where_the_live_system_does(place):
+    repository = place.folder / "git" / "demo"
+    repository.mkdir(parents=True)
+    assert "is not empty" in place.refusal("--shadow")
+
+
+def test_a_live_service_in_the_folder_of_a_shadow(place):
+    state = place.folder / "state"
+    state.mkdir()
+    (state / "shadow").touch()
+    assert "is that of a shadow" in place.refusal()

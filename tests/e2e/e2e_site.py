@@ -65,7 +65,11 @@ class Site:
         return self.ours(number)
 
     def status(self) -> dict:
-        with urllib.request.urlopen(f"{self.world.url}status.json", timeout=10) as answer:
+        return self.read_json(f"{self.world.url}status.json")
+
+    @staticmethod
+    def read_json(url: str) -> dict:
+        with urllib.request.urlopen(url, timeout=10) as answer:
             return json.load(answer)
 
     async def nothing_left(self) -> None:
