@@ -35,6 +35,8 @@ class GerritSettings:
     stream_timeout_s: float = 180.0
     max_ssh_channels: int = 4
     reconcile_interval_s: float = 300.0
+    commands_per_minute: int = 600
+    status_url: str = ""  # of this service, for people who want to see all of a report
 
     def project_url(self, project: str) -> str:
         """Where to clone and fetch a project from."""

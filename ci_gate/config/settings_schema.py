@@ -122,6 +122,7 @@ GERRIT = {
     "event_delay": Key("integer", "10", "longest hold of an event whose change Gerrit does not show yet, seconds"),
     "stream_timeout": Key("integer", "3 × keepalive, at least 120", "seconds of silence that end a stream", least=1),
     "max_ssh_channels": Key("integer", "4", "commands at the same time", least=1, most=64),
+    "commands_per_minute": Key("integer", "600", "most commands in a minute, a sixtieth in a second; 0: no limit"),
     "reconcile_interval": Key("integer", "300", "seconds between two looks for missed events; 0 turns them off"),
 }
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from ci_gate.gerrit.batching import Batching
 from ci_gate.gerrit.commands import CommandPool, CommandResult, NotSentError, OutcomeUnknownError
 from ci_gate.gerrit.events import account_of, project_name, votes_of
 from ci_gate.model.change import (
@@ -47,12 +48,27 @@ async def query_change(pool: CommandPool, number: str, *, readiness: bool = Fals
 
     ``readiness``: also whether it would submit it.
     """
-    terms = f"change:{decimal_text(number)}"
-    records = await query(pool, terms, OPTIONS)
-    if not records:
+    record = await _one(pool, OPTIONS).record_of(decimal_text(number))
+    if record is None:
         return None
-    details = _details_of(records[0], pool.settings.name)
-    return (await _with_readiness(pool, terms, (details,)))[0] if readiness else details
+    details = _details_of(record, pool.settings.name)
+    if not readiness or await _records_decide(pool):
+        return details
+    try:
+        submittable = await _one(pool, "", " is:submittable").record_of(details.number)
+    except QueryFailedError as problem:
+        if problem.transient:
+            raise
+        submittable = None  # an operator that it does not know says nothing
+    return replace(details, records_decide=False, is_submittable=submittable is not None)
+
+
+def _one(pool: CommandPool, options: str, besides: str = "") -> Batching:
+    async def ask(terms: Callable[[], str]) -> tuple[list[JsonObject], bool]:
+        page = await query(pool, lambda: terms() + besides, options)
+        return page, page.more
+
+    return pool.batchings.setdefault((options, besides), Batching(ask))
 
 
 async def search_changes(pool: CommandPool, search: Search, *, readiness: bool = False) -> tuple[ChangeDetails, ...]:
@@ -131,10 +147,13 @@ class Page(list[JsonObject]):
     more: bool = False
 
 
-async def query(pool: CommandPool, terms: str, options: str) -> Page:
+async def query(pool: CommandPool, terms: str | Callable[[], str], options: str) -> Page:
     """The records that a query finds. ``terms`` must not hold single quotes. Raises QueryFailedError."""
-    # One argument in single quotes: a word of its own that begins with - would be taken for an option.
-    command = f"gerrit query --format json {options} '{terms}'"
+
+    def command() -> str:
+        # One argument in single quotes: a word of its own that begins with - would be taken for an option.
+        return f"gerrit query --format json {options} '{terms if isinstance(terms, str) else terms()}'"
+
     try:
         result = await pool.run(command, deadline_s=QUERY_S, repeatable=True)
     except (NotSentError, OutcomeUnknownError) as problem:
