@@ -25,36 +25,46 @@ class Batching:
 
     def __init__(self, ask: Callable[[Terms], Awaitable[tuple[list[JsonObject], bool]]]) -> None:
         self._ask = ask
-        self._open: _Group | None = None
+        self._unsent: list[_Group] = []
         self._most = MOST
         self._sending: set[asyncio.Task[None]] = set()
 
     async def record_of(self, number: str) -> JsonObject | None:
         """Of one change; None if Gerrit shows no such change. Raises what ``ask`` raises."""
-        group = self._open
-        if group is None or not group.has_room_for(number, self._most):
-            group = self._open = _Group()
-            task = asyncio.create_task(self._send(group))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+        group = next((each for each in self._unsent if number in each.numbers), None) or self._with_room()
         group.numbers[number] = None
         return (await asyncio.shield(group.answer)).get(number)
 
+    def _with_room(self) -> _Group:
+        for each in self._unsent:
+            if len(each.numbers) < self._most:
+                return each
+        group = _Group()
+        self._unsent.append(group)
+        task = asyncio.create_task(self._send(group))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+        return group
+
     async def _send(self, group: _Group) -> None:
         def terms() -> str:
-            if self._open is group:
-                self._open = None
+            self._close(group)
             return any_of(group.numbers)
 
         try:
             found = await self._whole(terms, group)
         except BaseException as problem:  # noqa: BLE001  # it is for those who asked
+            self._close(group)
             self._most = max(1, min(self._most, len(group.numbers)) // 2)
-            self._open = None if self._open is group else self._open
             group.fail(problem)
         else:
             self._most = min(MOST, self._most + 1)
             group.answer.set_result(found)
+
+    def _close(self, group: _Group) -> None:
+        """Its question is under way, or over."""
+        if group in self._unsent:
+            self._unsent.remove(group)
 
     async def _whole(self, terms: Terms, group: _Group) -> dict[str, JsonObject]:
         """Also what was beyond the number of rows that Gerrit gives at a time."""
@@ -75,9 +85,6 @@ class _Group:
     def __init__(self) -> None:
         self.numbers: dict[str, None] = {}
         self.answer: asyncio.Future[dict[str, JsonObject]] = asyncio.get_running_loop().create_future()
-
-    def has_room_for(self, number: str, most: int) -> bool:
-        return number in self.numbers or len(self.numbers) < most
 
     def fail(self, problem: BaseException) -> None:
         if isinstance(problem, asyncio.CancelledError):

@@ -17,6 +17,7 @@ SLOW_S = 3.0  # a command that takes longer than this is a reason to ask for les
 QUICK_IN_A_ROW = 8  # so many that were not slow, and one more may be asked at a time
 REFUSED_FOR_S = 300.0
 MINUTE_S, SECOND_S = 60.0, 1.0
+MOST_COUNTED = 10_000  # where there is no budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Pace:
         self._under_way = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._urgent: deque[asyncio.Future[None]] = deque()
-        self._begun: deque[float] = deque(maxlen=max(budget, 1))
+        self._begun: deque[float] = deque(maxlen=budget or MOST_COUNTED)
         self._alarm: asyncio.TimerHandle | None = None
         self._quick = 0
         self._held_back = 0
