@@ -55,13 +55,14 @@ class Surroundings:
     """What a look needs of the service.
 
     ``take`` an event; ``backlog``: how many wait for their decision; ``journaled`` returns when all that was taken is
-    in the journal.
+    in the journal. ``looked`` is told how each look ended and how many seconds it took.
     """
 
     wanted: Callable[[], Wanted]
     take: Callable[[Event], None]
     backlog: Callable[[], int]
     journaled: Callable[[], Awaitable[None]]
+    looked: Callable[[CatchUp, float], None] = lambda *_: None
 
 
 class CatchingUp:
@@ -120,8 +121,7 @@ class CatchingUp:
             await self._until_wanted()
             self._wanted.clear()
             pause = FIRST_PAUSE_S
-            while (problem := await self._look()) is not None:
-                self.state = replace(self.state, problem=problem)
+            while (problem := await self._timed_look()) is not None:
                 log.warning("cannot look for missed events yet", connection=self._settings.name, reason=problem)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
@@ -135,6 +135,13 @@ class CatchingUp:
         with suppress(TimeoutError):
             async with asyncio.timeout(min(waits, default=None)):
                 await self._wanted.wait()
+
+    async def _timed_look(self) -> str | None:
+        begun = time.monotonic()
+        problem = await self._look()
+        self.state = replace(self.state, problem=problem or "")
+        self._around.looked(self.state, time.monotonic() - begun)
+        return problem
 
     async def _look(self) -> str | None:
         """Find, take, and move the mark; what went wrong, or None."""

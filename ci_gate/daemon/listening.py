@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from ci_gate.config.settings import GerritSettings
 from ci_gate.daemon.catching_up import CatchingUp, Surroundings, Wanted
 from ci_gate.daemon.draining import Waiting
+from ci_gate.daemon.gerrit_metrics import GerritMetrics
 from ci_gate.daemon.inbox import Inbox
+from ci_gate.daemon.operations import Observer
 from ci_gate.daemon.recorder import Recorder
 from ci_gate.gerrit.commands import CommandPool
 from ci_gate.gerrit.stream import EventStream
@@ -21,6 +25,7 @@ from ci_gate.model.layout import Layout
 from ci_gate.scheduler.codec import decode
 from ci_gate.scheduler.inputs import EventReceived
 from ci_gate.scheduler.scheduler import Scheduler
+from ci_gate.statsd import StatsdLines
 from ci_gate.store.journal import Journal
 from ci_gate.store.marks import Mark, Marks
 
@@ -38,7 +43,12 @@ class Listener:
     @classmethod
     def on(cls, settings: GerritSettings, pool: CommandPool, marks: Marks, surroundings: Surroundings) -> Listener:
         catching_up = CatchingUp(settings, pool, marks, surroundings)
-        return cls(EventStream(settings, catching_up.arrived, catching_up.gap), catching_up)
+
+        def arrived(event: Event) -> None:
+            pool.labels.heard(event)
+            catching_up.arrived(event)
+
+        return cls(EventStream(settings, arrived, catching_up.gap, pool.alert), catching_up)
 
 
 def listeners(
@@ -50,18 +60,29 @@ def listeners(
     inbox: Inbox,
     scheduler: Scheduler,
     recorder: Recorder,
+    observer: Observer,
 ) -> dict[str, Listener]:
-    """One for each connection, all of whose events ``take`` is given. Nothing is started."""
+    """One for each connection, all of whose events ``take`` is given; the observer knows them. Nothing is started."""
+    metrics = GerritMetrics(StatsdLines.from_environment(os.environ))
 
-    def surroundings(name: str) -> Surroundings:
-        return Surroundings(
+    def listener(settings: GerritSettings) -> Listener:
+        name, pool = settings.name, pools[settings.name]
+        pool.alert = partial(observer.trouble, f"Gerrit {name}")
+        pool.measured = lambda seconds: metrics.command(seconds, pool.pace.load)
+        around = Surroundings(
             wanted=lambda: wanted_of(scheduler.layout, name),
             take=take,
             backlog=lambda: inbox.waiting_events + scheduler.waiting_events,
             journaled=lambda: _journaled(inbox, recorder),
+            looked=metrics.look,
         )
+        return Listener.on(settings, pool, marks, around)
 
-    return {each.name: Listener.on(each, pools[each.name], marks, surroundings(each.name)) for each in gerrits}
+    found = {each.name: listener(each) for each in gerrits}
+    observer.pools = pools
+    observer.streams = {name: each.stream for name, each in found.items()}
+    observer.catch_ups = {name: each.catching_up for name, each in found.items()}
+    return found
 
 
 def restore(found: Mapping[str, Listener], marks: Marks, journal: Journal, kept: Iterable[Waiting]) -> None:

@@ -20,6 +20,7 @@ from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit import attempts
 from ci_gate.gerrit.batching import Batching
 from ci_gate.gerrit.connection import ConnectionFailedError, connect, failure_text
+from ci_gate.gerrit.labels import LabelWatch
 from ci_gate.gerrit.pace import Pace
 
 CHUNK = 256 * 1024
@@ -72,6 +73,7 @@ class CommandPool:
         self.pace = Pace(settings.name, settings.max_ssh_channels, settings.commands_per_minute)
         self.alert: Callable[[str], None] = lambda text: log.error(text, connection=settings.name)
         self.measured: Callable[[float], None] = lambda _: None
+        self.labels = LabelWatch(settings.user, lambda text: self.alert(text))  # noqa: PLW0108  # another one may be set
         self.batchings: dict[tuple[str, str], Batching] = {}  # of those who ask for single changes
         self._failed_at = 0.0
         self._pause_s = 0.0

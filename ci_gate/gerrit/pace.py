@@ -11,30 +11,14 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+
+from ci_gate.model.operations import CommandLoad
 
 SLOW_S = 3.0  # a command that takes longer than this is a reason to ask for less at a time
 QUICK_IN_A_ROW = 8  # so many that were not slow, and one more may be asked at a time
 REFUSED_FOR_S = 300.0
 MINUTE_S, SECOND_S = 60.0, 1.0
 MOST_COUNTED = 10_000  # where there is no budget
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """One connection's commands, now and in the last minute. ``budget`` 0: none; ``held_back`` counts since the start.
-
-    ``channels`` is how many may be under way, ``most_channels`` how many the settings allow.
-    """
-
-    name: str
-    under_way: int = 0
-    waiting: int = 0
-    channels: int = 0
-    most_channels: int = 0
-    last_minute: int = 0
-    budget: int = 0
-    held_back: int = 0
 
 
 class Pace:
@@ -58,9 +42,9 @@ class Pace:
         self._refused_at = channels
 
     @property
-    def load(self) -> Load:
+    def load(self) -> CommandLoad:
         since = self._clock() - MINUTE_S
-        return Load(
+        return CommandLoad(
             self._name,
             under_way=self._under_way,
             waiting=len(self._waiting) + len(self._urgent),
