@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -216,7 +217,8 @@ def _run_command(transport: paramiko.Transport, asked: _Asked, ends_at: float) -
     except (paramiko.SSHException, OSError, EOFError) as problem:
         raise OutcomeUnknownError(f"the connection broke: {failure_text(problem)}") from problem
     finally:
-        channel.close()
+        with suppress(paramiko.SSHException, OSError, EOFError):  # a connection that breaks now says nothing new
+            channel.close()
 
 
 def _read_all(receive: Callable[[int], bytes], channel: paramiko.Channel, ends_at: float) -> str:

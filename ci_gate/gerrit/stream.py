@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import paramiko
@@ -310,7 +311,8 @@ class _Session:
         except (paramiko.SSHException, OSError, EOFError):
             return False
         finally:
-            channel.close()
+            with suppress(paramiko.SSHException, OSError, EOFError):
+                channel.close()
 
     def _why_ended(self, channel: paramiko.Channel) -> Ending:
         channel.settimeout(1.0)

@@ -10,11 +10,12 @@ from collections import Counter
 
 import pytest
 from gerrit_parts import PROJECT, settings_for, when
+from sqlalchemy.exc import OperationalError
 
 from ci_gate.daemon import catching_up as module
 from ci_gate.daemon.catching_up import CatchingUp, Surroundings, Wanted
 from ci_gate.gerrit import stream as stream_module
-from ci_gate.gerrit.commands import CommandPool
+from ci_gate.gerrit.commands import CommandPool, NotSentError, OutcomeUnknownError
 from ci_gate.gerrit.seen import key_of
 from ci_gate.gerrit.stream import EventStream
 from ci_gate.model.event import Event
@@ -216,6 +217,103 @@ async def test_words_that_were_heard_do_not_stand_for_others_of_the_same_moment(
     run.catching_up.arrived(*comments(told))
     await run.look()
     assert [(each.comment or "").split("\n\n")[1] for each in comments(run.journal)] == ["thanks", "recheck"]
+
+
+class Failing:
+    """In the place of a pool: one command, counted, is lost before it is sent, or its answer is.
+
+    The real pool repeats what may be repeated; what comes out of it is this.
+    """
+
+    def __init__(self, pool: CommandPool, at: int | None = None, *, carried_out: bool = False) -> None:
+        self.settings, self._pool = pool.settings, pool
+        self.at, self.carried_out, self.commands = at, carried_out, 0
+
+    async def run(self, command, **options):
+        self.commands += 1
+        if self.commands != self.at:
+            return await self._pool.run(command, **options)
+        if self.carried_out:
+            await self._pool.run(command, **options)
+            raise OutcomeUnknownError("the connection broke")
+        raise NotSentError("cannot reach Gerrit")
+
+
+class Trouble(Crashing):
+    """Not the process ends, but the journal or the database cannot be written at one of the steps."""
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps == self.at:
+            raise OperationalError("INSERT", {}, OSError("disk full"))
+
+
+async def commands_of_a_look(pool, marks) -> tuple[int, Counter]:
+    counting = Failing(pool)
+    run = Run(pool.settings, counting, marks, [])
+    assert await run.look() is None
+    return counting.commands, Counter(map(key_of, run.journal))
+
+
+@pytest.mark.parametrize("carried_out", [False, True])
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_connection_lost_at_any_query_page_or_listing_neither_loses_nor_repeats(
+    gerrit, pool, marks, carried_out, restarted
+):
+    await Run(pool.settings, pool, marks, []).look()
+    mark = marks.load("gerrit")
+    object.__setattr__(gerrit._site.settings, "query_limit", 2)
+    for number in range(5):
+        gerrit.create_change(PROJECT, {f"file-{number}": "x\n"}, "Change\n", by="dev")
+    happen(gerrit)
+    commands, expected = await commands_of_a_look(pool, marks)
+    assert commands >= 5, "pages, and where branches stand"
+    for lost in range(1, commands + 1):
+        marks.keep("gerrit", mark)
+        journal: list[Event] = []
+        failing = Failing(pool, lost, carried_out=carried_out)
+        run = Run(pool.settings, failing, marks, journal)
+        assert await run.look() is not None
+        assert marks.load("gerrit").since == mark.since, "not all was seen: the mark stays"
+        again = Run(pool.settings, pool, marks, journal) if restarted else run
+        assert await again.look() is None
+        assert Counter(map(key_of, journal)) == expected, f"command {lost}"
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_journal_that_fails_at_any_step_neither_loses_nor_repeats(gerrit, pool, marks, restarted):
+    await Run(pool.settings, pool, marks, []).look()
+    mark = marks.load("gerrit")
+    happen(gerrit)
+    counting = Run(pool.settings, pool, marks, [])
+    await counting.look()
+    expected = Counter(map(key_of, counting.journal))
+    steps = counting.crashing.steps
+    for failing_at in range(steps - 2, steps + 1):  # all is written; the mark is about to move; it has moved
+        marks.keep("gerrit", mark)
+        journal: list[Event] = []
+        run = Run(pool.settings, pool, marks, journal, Trouble(failing_at))
+        assert "disk full" in (await run.look() or "")
+        again = Run(pool.settings, pool, marks, journal) if restarted else run
+        assert await again.look() is None
+        assert Counter(map(key_of, journal)) == expected, f"step {failing_at} of {steps}"
+
+
+@pytest.mark.parametrize("command", ["query", "git-upload-pack"])
+@pytest.mark.parametrize("nth", [1, 2])
+async def test_a_connection_cut_in_the_middle_of_an_answer_is_no_loss(gerrit, pool, marks, command, nth):
+    run = Run(pool.settings, pool, marks, [])
+    await run.look()
+    object.__setattr__(gerrit._site.settings, "query_limit", 2)
+    happen(gerrit)
+    if nth == 1:
+        gerrit.faults.cut(command)
+    else:  # and once more at the repeat, so that the look itself fails
+        gerrit.faults.cut(command, times=2)
+    problem = await run.look()
+    assert (problem is None) == (nth == 1)
+    assert await run.look() is None
+    assert kinds(run.journal) == KINDS
 
 
 class Listening:
