@@ -21,8 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit.commands import CommandPool
-from ci_gate.gerrit.events import JsonObject, event_of
-from ci_gate.gerrit.missed import events_of, updated_changes
+from ci_gate.gerrit.events import BadLineError, JsonObject, event_of
+from ci_gate.gerrit.events_log import EventsLogError
+from ci_gate.gerrit.missed import events_of, published_patch_set, updated_changes
 from ci_gate.gerrit.query import QueryFailedError
 from ci_gate.gerrit.refs import PREFIXES, list_refs
 from ci_gate.gerrit.seen import Seen, full_ref
@@ -55,7 +56,8 @@ class Surroundings:
     """What a look needs of the service.
 
     ``take`` an event; ``backlog``: how many wait for their decision; ``journaled`` returns when all that was taken is
-    in the journal. ``looked`` is told how each look ended and how many seconds it took.
+    in the journal. ``looked`` is told how each look ended and how many seconds it took. ``logged``, where Gerrit keeps
+    its events: those between two times of its clock; raises EventsLogError.
     """
 
     wanted: Callable[[], Wanted]
@@ -63,6 +65,7 @@ class Surroundings:
     backlog: Callable[[], int]
     journaled: Callable[[], Awaitable[None]]
     looked: Callable[[CatchUp, float], None] = lambda *_: None
+    logged: Callable[[float, float], Awaitable[Iterable[JsonObject]]] | None = None
 
 
 class CatchingUp:
@@ -75,6 +78,8 @@ class CatchingUp:
         self._around = surroundings
         self._seen = Seen()
         self._refs: dict[str, dict[str, str]] = {}
+        self._drafts: set[tuple[str | None, str | None]] = set()
+        self._log_is_missing = False
         self._mark = Mark(0.0, 0.0)
         self._wanted = asyncio.Event()
         self._second_look_at: float | None = None
@@ -148,8 +153,9 @@ class CatchingUp:
         begun, found = time.time() - self._clock_ahead, 0
         wanted = self._around.wanted()
         try:
+            found += await self._look_into_log(set(wanted.projects), begun)
             async for record in updated_changes(self._pool, wanted.projects, begun - self._since):
-                for event in self._seen.find(self._events_of(record)):
+                for event in self._seen.find([*self._events_of(record), *self._published(record)]):
                     found += 1
                     await self._take(event)
             for project in wanted.with_refs:
@@ -165,6 +171,45 @@ class CatchingUp:
         if found:
             log.info("caught up with missed events", connection=self._settings.name, events=found)
         return None
+
+    async def _look_into_log(self, projects: set[str], until: float) -> int:
+        """What queries do not show is there too. Without the log, they are what there is."""
+        if self._around.logged is None or self._log_is_missing:
+            return 0
+        try:
+            lines = await self._around.logged(self._since, until)
+        except EventsLogError as problem:
+            log.warning("no look into Gerrit's log of events", connection=self._settings.name, reason=str(problem))
+            self._log_is_missing = not problem.installed
+            return 0
+        events = [each for line in lines if (each := self._logged_event(line)) and each.project in projects]
+        news = self._seen.replay(events)
+        for event in news:
+            known = self._refs.get(event.project or "", {})
+            if event.type == "ref-updated" and known.get(full_ref(event), NO_REVISION) == event.oldrev:
+                self._note_ref(event)
+            await self._take(replace(event, caught_up=True))
+        return len(news)
+
+    def _logged_event(self, found: JsonObject) -> Event | None:
+        try:
+            return event_of(found, self._settings)
+        except BadLineError:
+            return None
+
+    def _published(self, record: JsonObject) -> list[Event]:
+        """A patch set that an earlier look saw as a draft, and that is none any more (Gerrit before 2.15)."""
+        draft, event = published_patch_set(record, self._settings, at=int(time.time() - self._clock_ahead))
+        if event is None:
+            return []
+        name = (event.number, event.patchset)
+        if draft:
+            self._drafts.add(name)
+            return []
+        if name not in self._drafts:
+            return []
+        self._drafts.discard(name)
+        return [event]
 
     def _events_of(self, record: JsonObject) -> list[Event]:
         """A row without sense must not keep all others from being looked at."""

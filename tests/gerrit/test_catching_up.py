@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import time
 from collections import Counter
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from gerrit_parts import PROJECT, settings_for, when
@@ -16,6 +19,8 @@ from ci_gate.daemon import catching_up as module
 from ci_gate.daemon.catching_up import CatchingUp, Surroundings, Wanted
 from ci_gate.gerrit import stream as stream_module
 from ci_gate.gerrit.commands import CommandPool, NotSentError, OutcomeUnknownError
+from ci_gate.gerrit.events import event_of
+from ci_gate.gerrit.events_log import EventsLogError
 from ci_gate.gerrit.seen import key_of
 from ci_gate.gerrit.stream import EventStream
 from ci_gate.model.event import Event
@@ -314,6 +319,118 @@ async def test_a_connection_cut_in_the_middle_of_an_answer_is_no_loss(gerrit, po
     assert (problem is None) == (nth == 1)
     assert await run.look() is None
     assert kinds(run.journal) == KINDS
+
+
+class Recording(EventStream):
+    """Keeps the lines as well: what the events-log plugin would keep."""
+
+    def __init__(self, *given) -> None:
+        super().__init__(*given)
+        self.lines: list[dict] = []
+
+    def take_lines(self, lines: list[str]) -> None:
+        self.lines += map(json.loads, lines)
+        super().take_lines(lines)
+
+
+@asynccontextmanager
+async def recorded(gerrit, pool):
+    """The lines of all that happens inside."""
+    stream = Recording(pool.settings, lambda _: None)
+    task = asyncio.create_task(stream.run())
+    await when(lambda: gerrit.listeners, "the stream")
+    yield stream.lines
+    task.cancel()
+
+
+def with_log(run: Run, lines: list[dict], calls: list | None = None) -> Run:
+    async def logged(since: float, until: float) -> list[dict]:
+        if calls is not None:
+            calls.append((since, until))
+        return lines
+
+    run.catching_up._around = replace(run.catching_up._around, logged=logged)
+    return run
+
+
+async def test_what_gerrits_log_has_is_taken_once_and_queries_find_it_no_more(gerrit, pool, marks):
+    await Run(pool.settings, pool, marks, []).look()
+    mark = marks.load("gerrit")
+    async with recorded(gerrit, pool) as lines:
+        happen(gerrit)
+        gerrit.set_wip(2, by="dev", wip=True)
+        await when(lambda: any(each["type"] == "wip-state-changed" for each in lines), "all events")
+    by_queries = Run(pool.settings, pool, marks, [])
+    await by_queries.look()
+    marks.keep("gerrit", mark)
+    run = with_log(Run(pool.settings, pool, marks, []), lines)
+    assert await run.look() is None
+    found = Counter(map(key_of, run.journal))
+    assert max(found.values()) == 1
+    assert set(map(key_of, by_queries.journal)) <= set(found)
+    assert len([each for each in run.journal if each.type == "patchset-created"]) == 3, "replaced patch sets too"
+    taken = len(run.journal)
+    assert await run.look() is None
+    assert len(run.journal) == taken
+    again = with_log(Run(pool.settings, pool, marks, run.journal), lines)
+    assert await again.look() is None
+    assert len(run.journal) == taken, "nor after a restart"
+
+
+async def test_what_the_stream_told_is_no_news_in_the_log_and_the_same_words_twice_are_two(gerrit, pool, marks, change):
+    run = Run(pool.settings, pool, marks, [])
+    await run.look()
+    run.journal.clear()
+    async with recorded(gerrit, pool) as lines:
+        for _ in range(3):
+            gerrit.comment(change.number, by="dev", message="recheck")
+        await when(lambda: len([each for each in lines if each["type"] == "comment-added"]) == 3, "the comments")
+    first = next(each for each in lines if each["type"] == "comment-added")
+    run.catching_up.arrived(event_of(first, pool.settings))
+    with_log(run, lines)
+    await run.look()
+    await run.look()
+    assert len(comments(run.journal)) == 3
+
+
+async def test_events_of_other_projects_in_the_log_are_none_of_ours(gerrit, pool, marks):
+    run = with_log(Run(pool.settings, pool, marks, []), [
+        {"type": "comment-added", "change": {"project": "not/ours", "branch": "b", "number": 1}, "eventCreatedOn": 1},
+        {"type": "comment-added", "change": None},
+        {"type": "project-created"},
+    ])  # fmt: skip
+    assert await run.look() is None
+    assert run.journal == []
+
+
+@pytest.mark.parametrize(("installed", "calls_expected"), [(True, 2), (False, 1)])
+async def test_a_log_that_does_not_answer_is_no_reason_to_miss_anything(gerrit, pool, marks, installed, calls_expected):
+    run, calls = Run(pool.settings, pool, marks, []), []
+
+    async def logged(since: float, until: float) -> list[dict]:
+        calls.append((since, until))
+        raise EventsLogError("away", installed=installed)
+
+    run.catching_up._around = replace(run.catching_up._around, logged=logged)
+    assert await run.look() is None
+    happen(gerrit)
+    assert await run.look() is None
+    assert kinds(run.journal) == KINDS
+    assert len(calls) == calls_expected
+
+
+async def test_a_draft_that_was_seen_and_is_published_is_told_once(pool, marks):
+    """Gerrit before 2.15; no such server is here, so that the rows are made up."""
+    run = Run(pool.settings, pool, marks, [])
+    patch_set = {"number": "1", "ref": "refs/changes/01/1/1", "createdOn": 5, "uploader": {"username": "dev"}}
+    row = {"project": PROJECT, "branch": "master", "number": "1", "status": "DRAFT"}
+    draft = row | {"currentPatchSet": patch_set | {"isDraft": True}}
+    published = row | {"status": "NEW", "currentPatchSet": patch_set}
+    found = [run.catching_up._published(each) for each in (published, draft, draft, published, published)]
+    assert [[each.type for each in events] for events in found] == [[], [], [], ["draft-published"], []]
+    (event,) = found[3]
+    assert (event.number, event.patchset, event.account.username, event.caught_up) == ("1", "1", "dev", True)
+    assert run.catching_up._published({"project": PROJECT, "number": "1"}) == []
 
 
 class Listening:
