@@ -84,6 +84,7 @@ class CatchingUp:
         self._wanted = asyncio.Event()
         self._second_look_at: float | None = None
         self._delays: deque[float] = deque(maxlen=CLOCK_SAMPLES)
+        self.newest_found_at = 0.0  # by our clock
         self.state = CatchUp(settings.name)
 
     # --- before the start ---
@@ -220,6 +221,8 @@ class CatchingUp:
             return []
 
     async def _take(self, event: Event) -> None:
+        if event.created_on is not None:
+            self.newest_found_at = max(self.newest_found_at, event.created_on + self._clock_ahead)
         while self._around.backlog() >= MOST_WAITING:  # noqa: ASYNC110  # two counters of others, which tell nobody
             await asyncio.sleep(0.01)
         log.info("found a missed event", connection=self._settings.name, missed=event.describe())

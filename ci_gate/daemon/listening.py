@@ -8,7 +8,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ci_gate.config.settings import GerritSettings
@@ -19,9 +19,10 @@ from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.operations import Observer
 from ci_gate.daemon.recorder import Recorder
 from ci_gate.gerrit.commands import CommandPool
-from ci_gate.gerrit.stream import EventStream
+from ci_gate.gerrit.stream import EventStream, StreamState
 from ci_gate.model.event import Event
 from ci_gate.model.layout import Layout
+from ci_gate.model.operations import CatchUp
 from ci_gate.scheduler.codec import decode
 from ci_gate.scheduler.inputs import EventReceived
 from ci_gate.scheduler.scheduler import Scheduler
@@ -30,6 +31,7 @@ from ci_gate.store.journal import Journal
 from ci_gate.store.marks import Mark, Marks
 
 LOOK_S = 0.02
+LATE_S = 30.0  # for Gerrit to tell of something, and for clocks that differ
 REF_EVENTS = frozenset({"ref-updated"})
 
 
@@ -42,13 +44,27 @@ class Listener:
 
     @classmethod
     def on(cls, settings: GerritSettings, pool: CommandPool, marks: Marks, surroundings: Surroundings) -> Listener:
-        catching_up = CatchingUp(settings, pool, marks, surroundings)
-
         def arrived(event: Event) -> None:
             pool.labels.heard(event)
             catching_up.arrived(event)
 
-        return cls(EventStream(settings, arrived, catching_up.gap, pool.alert), catching_up)
+        def looked(state: CatchUp, seconds: float) -> None:
+            surroundings.looked(state, seconds)
+            if is_fed_no_more(stream.state, catching_up.newest_found_at, time.time()):
+                stream.replace("things happened of which Gerrit told nothing")
+
+        catching_up = CatchingUp(settings, pool, marks, replace(surroundings, looked=looked))
+        stream = EventStream(settings, arrived, catching_up.gap, pool.alert)
+        return cls(stream, catching_up)
+
+
+def is_fed_no_more(stream: StreamState, found_at: float, now: float) -> bool:
+    """Is the stream open for long and well, and silent since before something that a look found?
+
+    Its server may answer everything else. ``found_at``: when the newest thing that looks found has happened.
+    """
+    heard_at = stream.last_event_at or 0.0
+    return stream.connected and stream.since + LATE_S < found_at < now - LATE_S and heard_at < found_at - LATE_S
 
 
 def listeners(

@@ -110,6 +110,7 @@ class EventStream:
         self._on_event = on_event
         self._on_gap = on_gap
         self._on_alert = on_alert
+        self._session: _Session | None = None
         self._alerted = ""
         self._opened_at = 0.0
         self._connected = False
@@ -156,9 +157,14 @@ class EventStream:
             self._alerted = ending.reason
             self._on_alert(f"no event stream: {ending.reason}")
 
+    def replace(self, reason: str) -> None:
+        """Open it again: this one does not do what it should."""
+        if self._session is not None:
+            self._session.end(Ending(reason))
+
     async def _one_session(self) -> Ending:
         """Connect and read until it ends; why it ended."""
-        session = _Session(self._settings, asyncio.get_running_loop(), self)
+        self._session = session = _Session(self._settings, asyncio.get_running_loop(), self)
         thread = threading.Thread(target=session.run, name=f"stream {self._settings.name}", daemon=True)
         thread.start()
         try:
@@ -262,7 +268,7 @@ class _Session:
             ending = Ending(f"the connection broke: {failure_text(problem)}")
         finally:
             self._close_transport()
-        self._tell(self._end, ending)
+        self._tell(self.end, ending)
 
     def close(self) -> None:
         """From the loop's thread: cut the connection, which ends the reader."""
@@ -327,7 +333,8 @@ class _Session:
         if self._transport is not None:
             self._transport.close()
 
-    def _end(self, ending: Ending) -> None:
+    def end(self, ending: Ending) -> None:
+        """On the loop's thread. Only the first one counts."""
         if not self.ended.done():
             self.ended.set_result(ending)
 
