@@ -189,7 +189,7 @@ class CatchingUp:
             known = self._refs.get(event.project or "", {})
             if event.type == "ref-updated" and known.get(full_ref(event), NO_REVISION) == event.oldrev:
                 self._note_ref(event)
-            await self._take(replace(event, caught_up=True))
+            await self._take(event)  # not marked as caught up with: it is as the stream would have told it, times too
         return len(news)
 
     def _logged_event(self, found: JsonObject) -> Event | None:

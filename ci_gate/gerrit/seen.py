@@ -16,8 +16,11 @@ from ci_gate.model.event import Event
 ONCE = frozenset({"patchset-created", "draft-published", "change-merged"})
 """What happens once to a patch set, or to a change: no time is compared."""
 
-WITHOUT_PATCH_SET = frozenset({"change-merged", "wip-state-changed", "private-state-changed"})
-"""What happens to a change as a whole; not every Gerrit names a patch set."""
+WITHOUT_PATCH_SET = frozenset(
+    {"change-merged", "change-abandoned", "change-restored", "wip-state-changed", "private-state-changed"}
+)
+"""What happens to a change as a whole: not every event names a patch set, and a query only tells which one it was by
+times in whole seconds."""
 
 CLOCKS_APART_S = 60.0
 COUNT_OF_COMMENTS = re.compile(r"\n\n\(\d+ comments?\)(?=\n\n|\s*$)")
@@ -63,7 +66,7 @@ class Seen:
         """``taken`` are paired with others of the same look."""
         key, at = key_of(event), float(event.created_on or 0)
         free = [each for each in self._alike(event) if not any(each is other for other in taken)]
-        match = next((each for each in free if each.found_at == at), None)
+        match = next((each for each in free if each.found_at == at or _is_once(key)), None)
         if match is None:
             match = _nearest([each for each in free if each.found_at is None], at, key)
         news = match is None

@@ -393,6 +393,20 @@ async def test_what_the_stream_told_is_no_news_in_the_log_and_the_same_words_twi
     assert len(comments(run.journal)) == 3
 
 
+async def test_times_that_differ_between_log_and_query_are_no_reason_to_take_a_thing_twice(gerrit, pool, marks):
+    """Events are dated when they are sent, a little after what they tell of."""
+    await Run(pool.settings, pool, marks, []).look()
+    async with recorded(gerrit, pool) as lines:
+        happen(gerrit)
+        await when(lambda: any(each["type"] == "change-merged" for each in lines), "all events")
+    late = [each | {"eventCreatedOn": each["eventCreatedOn"] + 1} for each in lines]
+    journal: list[Event] = []
+    for _ in range(3):  # each one after a restart
+        assert await with_log(Run(pool.settings, pool, marks, journal), late).look() is None
+    told = [each for each in journal if each.type in ("comment-added", "change-merged", "patchset-created")]
+    assert kinds(told) == {"patchset-created": 3, "comment-added": 3, "change-merged": 1}
+
+
 async def test_events_of_other_projects_in_the_log_are_none_of_ours(gerrit, pool, marks):
     run = with_log(Run(pool.settings, pool, marks, []), [
         {"type": "comment-added", "change": {"project": "not/ours", "branch": "b", "number": 1}, "eventCreatedOn": 1},
