@@ -1,38 +1,29 @@
-"""The stream's lines as events, a large change's answer as a value, and catching up with many missed changes."""
+"""The stream's lines as events, a large change's answer as a value; what was missed is in missed.py."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 from bench.figures import Figure
+from bench.missed import missed
 from ci_gate.config.settings import GerritSettings
-from ci_gate.daemon.catching_up import CatchingUp, Surroundings, Wanted
 from ci_gate.gerrit.query import details_of
-from ci_gate.gerrit.ssh_access import SshAccess
 from ci_gate.gerrit.stream import EventStream
 from ci_gate.model.event import Event
-from ci_gate.sandbox.gerrit import SandboxGerrit
-from ci_gate.store.journal import Journal, default_address
-from ci_gate.store.marks import Mark, Marks
 
 RUNS = 5
 EVENTS = 5000
-MISSED = 1000
 PROJECT = "bench/project"
 SOMEBODY = {"name": "Somebody", "email": "somebody@example.org", "username": "somebody"}
 
 
 async def measure() -> list[Figure]:
-    found = f"{MISSED:,} missed changes found and taken, less the query that each event costs"
     return [
         Figure("event lines of Gerrit read, parsed and handed on", "/s", _intake_rates(), "> 5,000"),
         Figure("answer on 200 files, 50 patch sets, 500 comments → record", "ms", _large_answers_ms(), "< 50"),
-        Figure(found, "s", [await _catch_up_s()], "< 30"),
+        *await missed(),
     ]
 
 
@@ -58,49 +49,6 @@ def _large_answers_ms() -> list[float]:
         details_of(json.loads(text), "gerrit")
         took.append((time.perf_counter() - begun) * 1000)
     return took
-
-
-async def _catch_up_s() -> float:
-    with tempfile.TemporaryDirectory(prefix="ci-gate-bench-") as name, SandboxGerrit(Path(name) / "gerrit") as gerrit:
-        gerrit.create_account("ci")
-        gerrit.create_account("dev", may_push=True)
-        gerrit.create_project(PROJECT, {"README": "x\n"})
-        since = time.time() - 1
-        for number in range(MISSED):
-            gerrit.create_change(PROJECT, {f"file-{number}": "x\n"}, "Change something\n", by="dev")
-        settings = GerritSettings(
-            "gerrit",
-            "127.0.0.1",
-            "ci",
-            port=gerrit.port,
-            sshkey=gerrit.key_file("ci"),
-            accepted_hosts=Path(name) / "known_hosts",
-            reconcile_interval_s=0,
-        )
-        address = default_address(Path(name))
-        journal = Journal(address)
-        journal.open()
-        journal.close()
-        taken: list[Event] = []
-        access = SshAccess(settings)
-        around = Surroundings(
-            wanted=lambda: Wanted([PROJECT], [PROJECT]), take=taken.append, backlog=lambda: 0, journaled=_at_once
-        )
-        catching_up = CatchingUp(settings, access, Marks(address), around)
-        catching_up.begin(Mark(since, since))
-        running = asyncio.create_task(catching_up.run())
-        begun = time.perf_counter()
-        catching_up.gap()
-        while len(taken) < MISSED:  # noqa: ASYNC110  # what is measured takes seconds
-            await asyncio.sleep(0.01)
-        took = time.perf_counter() - begun
-        running.cancel()
-        await access.close()
-        return took
-
-
-async def _at_once() -> None:
-    return
 
 
 def _comment_event(number: int) -> dict[str, Any]:

@@ -66,6 +66,7 @@ def test_child_processes_are_started_only_where_they_belong():
         "ci_gate/merger/",
         "ci_gate/web/git",
         "ci_gate/gearman/server",
+        "ci_gate/gerrit/proxy",
         "ci_gate/sandbox/",
         "ci_gate/cli/demo",
         "ci_gate/daemon/snapshotting",

@@ -126,8 +126,10 @@ def _gerrit(reader: Reader, section: Section, name: str, state_dir: Path) -> Ger
         stream_timeout_s=integer("stream_timeout", max(3 * keepalive, SHORTEST_STREAM_TIMEOUT_S)),
         max_ssh_channels=integer("max_ssh_channels", 4),
         reconcile_interval_s=reconcile_interval,
+        commands_per_minute=integer("commands_per_minute", 600),
         stream=stream,
         webhook_secret=reader.text(place, "webhook_secret"),
+        status_url=reader.text("zuul", "status_url") or "",
     )
 
 

@@ -41,8 +41,10 @@ class GerritSettings:
     stream_timeout_s: float = 180.0
     max_ssh_channels: int = 4
     reconcile_interval_s: float = 300.0
+    commands_per_minute: int = 600
     stream: str = SSH
     webhook_secret: str | None = field(default=None, repr=False)
+    status_url: str = ""  # of this service, for people who want to see all of a report
 
     @property
     def is_http_only(self) -> bool:

@@ -124,6 +124,7 @@ GERRIT = {
     "event_delay": Key("integer", "10", "longest hold of an event whose change Gerrit does not show yet, seconds"),
     "stream_timeout": Key("integer", "3 × keepalive, at least 120", "seconds of silence that end a stream", least=1),
     "max_ssh_channels": Key("integer", "4", "commands at the same time", least=1, most=64),
+    "commands_per_minute": Key("integer", "600", "most commands in a minute, a sixtieth in a second; 0: no limit"),
     "reconcile_interval": Key("integer", "300", "seconds between two looks for missed events; 0 turns them off"),
     "stream": Key("choice", "ssh", "how events come; webhooks: its plugin posts them", choices=("ssh", "webhooks")),
     "webhook_secret": Key("text", "none", "what posts of the webhooks plugin have to know", secret=True),

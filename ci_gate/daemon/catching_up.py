@@ -21,8 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit.access import GerritAccess
-from ci_gate.gerrit.events import JsonObject, event_of
-from ci_gate.gerrit.missed import events_of
+from ci_gate.gerrit.events import BadLineError, JsonObject, event_of
+from ci_gate.gerrit.events_log import EventsLogError
+from ci_gate.gerrit.missed import events_of, published_patch_set
 from ci_gate.gerrit.query import QueryFailedError
 from ci_gate.gerrit.refs import PREFIXES
 from ci_gate.gerrit.seen import Seen, full_ref
@@ -56,13 +57,16 @@ class Surroundings:
     """What a look needs of the service.
 
     ``take`` an event; ``backlog``: how many wait for their decision; ``journaled`` returns when all that was taken is
-    in the journal.
+    in the journal. ``looked`` is told how each look ended and how many seconds it took. ``logged``, where Gerrit keeps
+    its events: those between two times of its clock; raises EventsLogError.
     """
 
     wanted: Callable[[], Wanted]
     take: Callable[[Event], None]
     backlog: Callable[[], int]
     journaled: Callable[[], Awaitable[None]]
+    looked: Callable[[CatchUp, float], None] = lambda *_: None
+    logged: Callable[[float, float], Awaitable[Iterable[JsonObject]]] | None = None
 
 
 class CatchingUp:
@@ -77,11 +81,14 @@ class CatchingUp:
         self._around = surroundings
         self._seen = Seen()
         self._refs: dict[str, dict[str, str]] = {}
+        self._drafts: set[tuple[str | None, str | None]] = set()
+        self._log_is_missing = False
         self._mark = Mark(0.0, 0.0)
         self._wanted = asyncio.Event()
         self._second_look_at: float | None = None
         self._look_planned: asyncio.TimerHandle | None = None
         self._delays: deque[float] = deque(maxlen=CLOCK_SAMPLES)
+        self.newest_found_at = 0.0  # by our clock
         self.state = CatchUp(settings.name)
 
     # --- before the start ---
@@ -137,8 +144,7 @@ class CatchingUp:
             await self._until_wanted()
             self._wanted.clear()
             pause = FIRST_PAUSE_S
-            while (problem := await self._look()) is not None:
-                self.state = replace(self.state, problem=problem)
+            while (problem := await self._timed_look()) is not None:
                 log.warning("cannot look for missed events yet", connection=self._settings.name, reason=problem)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
@@ -153,13 +159,21 @@ class CatchingUp:
             async with asyncio.timeout(min(waits, default=None)):
                 await self._wanted.wait()
 
+    async def _timed_look(self) -> str | None:
+        begun = time.monotonic()
+        problem = await self._look()
+        self.state = replace(self.state, problem=problem or "")
+        self._around.looked(self.state, time.monotonic() - begun)
+        return problem
+
     async def _look(self) -> str | None:
         """Find, take, and move the mark; what went wrong, or None."""
         begun, found = time.time() - self._clock_ahead, 0
         wanted = self._around.wanted()
         try:
+            found += await self._look_into_log(set(wanted.projects), begun)
             async for record in self._access.updated_changes(wanted.projects, begun - self._since):
-                for event in self._seen.find(self._events_of(record)):
+                for event in self._seen.find([*self._events_of(record), *self._published(record)]):
                     found += 1
                     await self._take(event)
             for project in wanted.with_refs:
@@ -176,6 +190,45 @@ class CatchingUp:
             log.info("caught up with missed events", connection=self._settings.name, events=found)
         return None
 
+    async def _look_into_log(self, projects: set[str], until: float) -> int:
+        """What queries do not show is there too. Without the log, they are what there is."""
+        if self._around.logged is None or self._log_is_missing:
+            return 0
+        try:
+            lines = await self._around.logged(self._since, until)
+        except EventsLogError as problem:
+            log.warning("no look into Gerrit's log of events", connection=self._settings.name, reason=str(problem))
+            self._log_is_missing = not problem.installed
+            return 0
+        events = [each for line in lines if (each := self._logged_event(line)) and each.project in projects]
+        news = self._seen.replay(events)
+        for event in news:
+            known = self._refs.get(event.project or "", {})
+            if event.type == "ref-updated" and known.get(full_ref(event), NO_REVISION) == event.oldrev:
+                self._note_ref(event)
+            await self._take(event)  # not marked as caught up with: it is as the stream would have told it, times too
+        return len(news)
+
+    def _logged_event(self, found: JsonObject) -> Event | None:
+        try:
+            return event_of(found, self._settings)
+        except BadLineError:
+            return None
+
+    def _published(self, record: JsonObject) -> list[Event]:
+        """A patch set that an earlier look saw as a draft, and that is none any more (Gerrit before 2.15)."""
+        draft, event = published_patch_set(record, self._settings, at=int(time.time() - self._clock_ahead))
+        if event is None:
+            return []
+        name = (event.number, event.patchset)
+        if draft:
+            self._drafts.add(name)
+            return []
+        if name not in self._drafts:
+            return []
+        self._drafts.discard(name)
+        return [event]
+
     def _events_of(self, record: JsonObject) -> list[Event]:
         """A row without sense must not keep all others from being looked at."""
         try:
@@ -185,6 +238,8 @@ class CatchingUp:
             return []
 
     async def _take(self, event: Event) -> None:
+        if event.created_on is not None:
+            self.newest_found_at = max(self.newest_found_at, event.created_on + self._clock_ahead)
         while self._around.backlog() >= MOST_WAITING:  # noqa: ASYNC110  # two counters of others, which tell nobody
             await asyncio.sleep(0.01)
         log.info("found a missed event", connection=self._settings.name, missed=event.describe())

@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from ci_gate.config.settings import WEBHOOKS, GerritSettings
 from ci_gate.daemon.catching_up import CatchingUp, Surroundings, Wanted
 from ci_gate.daemon.draining import Waiting
+from ci_gate.daemon.gerrit_metrics import GerritMetrics
 from ci_gate.daemon.inbox import Inbox
+from ci_gate.daemon.operations import Observer
 from ci_gate.daemon.recorder import Recorder
 from ci_gate.gerrit.access import GerritAccess
-from ci_gate.gerrit.stream import EventStream
+from ci_gate.gerrit.rest_access import RestAccess
+from ci_gate.gerrit.stream import EventStream, StreamState
 from ci_gate.gerrit.webhooks import Webhooks
 from ci_gate.model.event import Event
 from ci_gate.model.layout import Layout
+from ci_gate.model.operations import CatchUp
 from ci_gate.scheduler.codec import decode
 from ci_gate.scheduler.inputs import EventReceived
 from ci_gate.scheduler.scheduler import Scheduler
+from ci_gate.statsd import StatsdLines
 from ci_gate.store.journal import Journal
 from ci_gate.store.marks import Mark, Marks
 
 LOOK_S = 0.02
+LATE_S = 30.0  # for Gerrit to tell of something, and for clocks that differ
 REF_EVENTS = frozenset({"ref-updated"})
 
 
@@ -38,10 +46,37 @@ class Listener:
 
     @classmethod
     def on(cls, settings: GerritSettings, access: GerritAccess, marks: Marks, surroundings: Surroundings) -> Listener:
-        catching_up = CatchingUp(settings, access, marks, surroundings)
+        def heard(event: Event) -> None:
+            access.peer.labels.heard(event)
+            catching_up.arrived(event)
+
+        def posted(event: Event) -> None:
+            access.peer.labels.heard(event)
+            catching_up.posted(event)
+
+        def looked(state: CatchUp, seconds: float) -> None:
+            surroundings.looked(state, seconds)
+            if isinstance(stream, EventStream) and is_fed_no_more(
+                stream.state, catching_up.newest_found_at, time.time()
+            ):
+                stream.replace("things happened of which Gerrit told nothing")
+
+        catching_up = CatchingUp(settings, access, marks, replace(surroundings, looked=looked))
+        stream: EventStream | Webhooks
         if settings.stream == WEBHOOKS:
-            return cls(Webhooks(settings, catching_up.posted, catching_up.gap), catching_up)
-        return cls(EventStream(settings, catching_up.arrived, catching_up.gap), catching_up)
+            stream = Webhooks(settings, posted, catching_up.gap)
+        else:
+            stream = EventStream(settings, heard, catching_up.gap, access.peer.alert)
+        return cls(stream, catching_up)
+
+
+def is_fed_no_more(stream: StreamState, found_at: float, now: float) -> bool:
+    """Is the stream open for long and well, and silent since before something that a look found?
+
+    Its server may answer everything else. ``found_at``: when the newest thing that looks found has happened.
+    """
+    heard_at = stream.last_event_at or 0.0
+    return stream.connected and stream.since + LATE_S < found_at < now - LATE_S and heard_at < found_at - LATE_S
 
 
 def listeners(
@@ -53,18 +88,30 @@ def listeners(
     inbox: Inbox,
     scheduler: Scheduler,
     recorder: Recorder,
+    observer: Observer,
 ) -> dict[str, Listener]:
-    """One for each connection, all of whose events ``take`` is given. Nothing is started."""
+    """One for each connection, all of whose events ``take`` is given; the observer knows them. Nothing is started."""
+    metrics = GerritMetrics(StatsdLines.from_environment(os.environ))
 
-    def surroundings(name: str) -> Surroundings:
-        return Surroundings(
+    def listener(settings: GerritSettings) -> Listener:
+        name, access = settings.name, accesses[settings.name]
+        access.peer.alert = partial(observer.trouble, f"Gerrit {name}")
+        access.peer.measured = lambda seconds: metrics.command(seconds, access.peer.pace.load)
+        around = Surroundings(
             wanted=lambda: wanted_of(scheduler.layout, name),
             take=take,
             backlog=lambda: inbox.waiting_events + scheduler.waiting_events,
             journaled=lambda: _journaled(inbox, recorder),
+            looked=metrics.look,
+            logged=access.logged_events if isinstance(access, RestAccess) else None,
         )
+        return Listener.on(settings, access, marks, around)
 
-    return {each.name: Listener.on(each, accesses[each.name], marks, surroundings(each.name)) for each in gerrits}
+    found = {each.name: listener(each) for each in gerrits}
+    observer.peers = {name: each.peer for name, each in accesses.items()}
+    observer.streams = {name: each.stream for name, each in found.items()}
+    observer.catch_ups = {name: each.catching_up for name, each in found.items()}
+    return found
 
 
 def restore(found: Mapping[str, Listener], marks: Marks, journal: Journal, kept: Iterable[Waiting]) -> None:

@@ -10,6 +10,7 @@ from ci_gate.daemon.catching_up import CatchingUp
 from ci_gate.daemon.waits import Waits
 from ci_gate.gearman.builds import Counts
 from ci_gate.gearman.launcher import GearmanLauncher
+from ci_gate.gerrit.peer import Peer
 from ci_gate.gerrit.stream import EventStream
 from ci_gate.gerrit.webhooks import Webhooks
 from ci_gate.model.operations import BuildStatistics, CatchUp, ConnectionHealth, ConnectionState, Operations, Trouble
@@ -31,6 +32,7 @@ class Observer:
         self._succeeded = self._failed = self._lost = 0
         self.streams: Mapping[str, EventStream | Webhooks] = {}
         self.catch_ups: Mapping[str, CatchingUp] = {}
+        self.peers: Mapping[str, Peer] = {}
         self.launcher: GearmanLauncher | None = None
         self.databases: Mapping[str, ResultsDatabase] = {}
 
@@ -57,6 +59,7 @@ class Observer:
             troubles=tuple(self._troubles),
             builds=self._builds(),
             catch_ups=tuple(each.state for each in self.catch_ups.values()),
+            commands=tuple(each.pace.load for each in self.peers.values()),
         )
 
     def _connections(self) -> Iterator[ConnectionHealth]:

@@ -313,10 +313,9 @@ class Service:
             inbox=self.inbox,
             scheduler=self.scheduler,
             recorder=recorder,
+            observer=self.observer,
         )
         await asyncio.to_thread(restore, found, marks, Journal(address_of(self.settings)), kept)
-        self.observer.streams = {name: each.stream for name, each in found.items()}
-        self.observer.catch_ups = {name: each.catching_up for name, each in found.items()}
         return found
 
     # --- what parts tell ---

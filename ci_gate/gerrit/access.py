@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit.events import JsonObject
+from ci_gate.gerrit.peer import Peer
 from ci_gate.gerrit.rest_access import RestAccess
 from ci_gate.gerrit.ssh_access import SshAccess
 from ci_gate.model.change import ChangeDetails
@@ -28,6 +29,9 @@ class GerritAccess(Protocol):
 
     @property
     def settings(self) -> GerritSettings: ...
+
+    @property
+    def peer(self) -> Peer: ...
 
     async def query_change(self, number: str, *, readiness: bool = False) -> ChangeDetails | None:
         """All that Gerrit tells of a change; None if it knows no such change."""

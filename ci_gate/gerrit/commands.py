@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,10 +18,14 @@ import paramiko
 import structlog
 
 from ci_gate.config.settings import GerritSettings
+from ci_gate.gerrit import attempts
+from ci_gate.gerrit.batching import Batching
 from ci_gate.gerrit.connection import ConnectionFailedError, connect, failure_text
+from ci_gate.gerrit.peer import Peer
 
 CHUNK = 256 * 1024
 MOST_OUTPUT = 64 * 1024 * 1024
+LONGEST_PAUSE_S = 10.0  # between two tries to connect, while commands fail at once
 
 T = TypeVar("T")
 
@@ -45,16 +50,25 @@ class NotSentError(Exception):
     """Gerrit could not be reached: the command was certainly not carried out."""
 
 
+class _NoConnectionError(NotSentError):
+    """None could be made just now, so that there is no use in trying at once."""
+
+
+class _ChannelRefusedError(NotSentError):
+    """The connection stands, and Gerrit wants no more at a time."""
+
+
 class OutcomeUnknownError(Exception):
     """The connection broke or the time was over after the command had been sent."""
 
 
-class CommandPool:
-    """``settings.max_ssh_channels`` commands at the same time; the others wait their turn."""
-
+class CommandPool(Peer):
     def __init__(self, settings: GerritSettings) -> None:
-        self.settings = settings
-        self._slots = asyncio.Semaphore(settings.max_ssh_channels)
+        super().__init__(settings)
+        self.batchings: dict[tuple[str, str], Batching] = {}  # of those who ask for single changes
+        self._failed_at = 0.0
+        self._pause_s = 0.0
+        self._failure = ""
         self._opening = asyncio.Lock()
         self._transport: paramiko.Transport | None = None
         # A stuck command keeps its thread for some moments after its slot is free.
@@ -62,29 +76,46 @@ class CommandPool:
 
     async def run(
         self,
-        command: str,
+        command: str | Callable[[], str],
         *,
         deadline_s: float,
         stdin: bytes | None = None,
         repeatable: bool = False,
+        urgent: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> CommandResult:
         """Carry out a command. Raises NotSentError or OutcomeUnknownError.
 
-        The deadline counts from the moment when the command's turn has come. ``environment`` is what the server is
+        The deadline counts from the moment when the command's turn has come, upon which a ``command`` that is a
+        function is asked for its text. ``urgent``: before all that are not. ``environment`` is what the server is
         asked to set for it; not every server does.
         """
-        asked = _Asked(command, stdin, environment or {})
-        async with self._slots:
-            ends_at = time.monotonic() + deadline_s
-            try:
-                return await self._run_once(asked, ends_at)
-            except (NotSentError, OutcomeUnknownError) as problem:
-                # A connection that was kept may have died unnoticed: that is worth a second try on a new one.
-                if not (repeatable or isinstance(problem, NotSentError)) or time.monotonic() >= ends_at:
-                    raise
-                log.info("command repeated on a new connection", connection=self.settings.name, reason=str(problem))
-                return await self._run_once(asked, ends_at)
+        while True:
+            async with self.pace.turn(urgent=urgent):
+                begun = time.monotonic()
+                text = command if isinstance(command, str) else command()
+                try:
+                    asked = _Asked(text, stdin, environment or {})
+                    return await self._run(asked, begun + deadline_s, repeatable=repeatable)
+                except _ChannelRefusedError as problem:
+                    if not self.pace.refused():
+                        raise
+                    log.warning("fewer commands at a time", connection=self.settings.name, reason=str(problem))
+                finally:
+                    self.pace.took(time.monotonic() - begun)
+                    self.measured(time.monotonic() - begun)
+
+    async def _run(self, asked: _Asked, ends_at: float, *, repeatable: bool) -> CommandResult:
+        try:
+            return await self._run_once(asked, ends_at)
+        except (NotSentError, OutcomeUnknownError) as problem:
+            # A connection that was kept may have died unnoticed: that is worth a second try on a new one.
+            is_final = isinstance(problem, _ChannelRefusedError | _NoConnectionError)
+            is_harmless = repeatable or isinstance(problem, NotSentError)
+            if is_final or not is_harmless or time.monotonic() >= ends_at:
+                raise
+            log.info("command repeated on a new connection", connection=self.settings.name, reason=str(problem))
+            return await self._run_once(asked, ends_at)
 
     async def close(self) -> None:
         if self._transport is not None:
@@ -94,11 +125,14 @@ class CommandPool:
     async def _run_once(self, asked: _Asked, ends_at: float) -> CommandResult:
         transport = await self._connection()
         run = asyncio.get_running_loop().run_in_executor(self._threads, _run_command, transport, asked, ends_at)
+        run.add_done_callback(_note_failure)
         try:
             # The thread keeps to the deadline by itself; this only catches a library that does not. Not wait_for: it
             # may lose a cancellation that comes together with the answer (Python 3.11), and who stops waits for ever.
             async with asyncio.timeout(max(0.1, ends_at - time.monotonic()) + 5.0):
                 return await asyncio.shield(run)
+        except _ChannelRefusedError:
+            raise
         except NotSentError:
             await self._drop(transport)
             raise
@@ -107,19 +141,31 @@ class CommandPool:
                 await self._drop(transport)
             raise
         except TimeoutError:
-            run.add_done_callback(lambda done: done.cancelled() or done.exception())
             await self._drop(transport)
             raise OutcomeUnknownError("the SSH session is stuck") from None
 
     async def _connection(self) -> paramiko.Transport:
         async with self._opening:
             if self._transport is None or not self._transport.is_active():
-                try:
-                    self._transport = await self._in_thread(connect, self.settings)
-                except ConnectionFailedError as problem:
-                    raise NotSentError(str(problem)) from problem
+                self._transport = await self._connect()
                 log.info("connected for commands", connection=self.settings.name)
             return self._transport
+
+    async def _connect(self) -> paramiko.Transport:
+        """Tries, unless that has just failed: then all that wait are told so at once."""
+        server = (self.settings.server, self.settings.port)
+        if time.monotonic() - self._failed_at < self._pause_s and not attempts.ATTEMPTS.succeeded_since(
+            server, self._failed_at
+        ):
+            raise _NoConnectionError(self._failure)
+        try:
+            transport = await self._in_thread(connect, self.settings)
+        except ConnectionFailedError as problem:
+            self._failure, self._failed_at = str(problem), time.monotonic()
+            self._pause_s = min(max(attempts.SPACING_S, 2 * self._pause_s), LONGEST_PAUSE_S)
+            raise _NoConnectionError(str(problem)) from problem
+        self._pause_s = 0.0
+        return transport
 
     async def _drop(self, transport: paramiko.Transport) -> None:
         if self._transport is transport:
@@ -130,10 +176,18 @@ class CommandPool:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
 
 
+def _note_failure(done: asyncio.Future[CommandResult]) -> None:
+    """Whoever asked may have gone, and then nobody is told."""
+    if not done.cancelled():
+        done.exception()
+
+
 def _run_command(transport: paramiko.Transport, asked: _Asked, ends_at: float) -> CommandResult:
     """In a thread: one channel, one command, everything within the deadline."""
     try:
         channel = transport.open_session(timeout=_left(ends_at))
+    except paramiko.ChannelException as problem:
+        raise _ChannelRefusedError(f"Gerrit refused a channel for a command: {failure_text(problem)}") from problem
     except (paramiko.SSHException, OSError, EOFError, TimeoutError) as problem:
         raise NotSentError(f"no channel for a command: {failure_text(problem)}") from problem
     try:
@@ -153,7 +207,8 @@ def _run_command(transport: paramiko.Transport, asked: _Asked, ends_at: float) -
     except (paramiko.SSHException, OSError, EOFError) as problem:
         raise OutcomeUnknownError(f"the connection broke: {failure_text(problem)}") from problem
     finally:
-        channel.close()
+        with suppress(paramiko.SSHException, OSError, EOFError):  # a connection that breaks now says nothing new
+            channel.close()
 
 
 def _read_all(receive: Callable[[int], bytes], channel: paramiko.Channel, ends_at: float) -> str:

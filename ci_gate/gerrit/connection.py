@@ -8,7 +8,7 @@ from __future__ import annotations
 import getpass
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +16,10 @@ import paramiko
 import structlog
 
 from ci_gate.config.settings import GerritSettings
-from ci_gate.gerrit.hostkeys import HostKeyError, check_host_key
+from ci_gate.gerrit import attempts
+from ci_gate.gerrit.hostkeys import HostKeyError, check_host_key, known_types
+from ci_gate.gerrit.proxy import ProxySocket
+from ci_gate.gerrit.ssh_config import Route, SshConfigError, route_to
 
 CONNECT_S = 20.0
 DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
@@ -30,6 +33,10 @@ class ConnectionFailedError(Exception):
 
 class AccountRefusedError(ConnectionFailedError):
     """Gerrit was reached and does not let us in: trying again soon is no use."""
+
+
+class HostKeyRefusedError(ConnectionFailedError):
+    """What answers is not the server that is known by that name, or is not known at all."""
 
 
 def check_key(settings: GerritSettings) -> str | None:
@@ -67,26 +74,41 @@ def load_key(path: Path) -> paramiko.PKey:
 
 
 def connect(settings: GerritSettings) -> paramiko.Transport:
-    """A transport that is logged in. Raises ConnectionFailedError."""
-    address = f"{settings.server}:{settings.port}"
+    """A transport that is logged in. Waits for its turn (``attempts``). Raises ConnectionFailedError."""
+    server = (settings.server, settings.port)
+    refusal = attempts.ATTEMPTS.refusal(server, settings.user)
+    if refusal is not None:
+        raise AccountRefusedError(refusal)
     try:
-        sock = socket.create_connection((settings.server, settings.port), timeout=CONNECT_S)
-    except OSError as problem:
-        raise ConnectionFailedError(f"cannot reach Gerrit at {address}: {problem}") from problem
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    transport = paramiko.Transport(sock)
+        route = route_to(settings)
+    except SshConfigError as problem:
+        raise ConnectionFailedError(str(problem)) from problem
+    attempts.ATTEMPTS.wait_for_turn(server)
+    try:
+        transport = _connect(settings, route)
+    except AccountRefusedError as problem:
+        attempts.ATTEMPTS.refused(server, settings.user, str(problem))
+        raise
+    attempts.ATTEMPTS.succeeded(server, settings.user)
+    return transport
+
+
+def _connect(settings: GerritSettings, route: Route) -> paramiko.Transport:
+    address = f"{settings.server}:{settings.port}"
+    transport = paramiko.Transport(_socket(settings, route))
     transport.banner_timeout = transport.auth_timeout = CONNECT_S
     transport.daemon = True
     try:
+        _prefer(transport, known_types(route.trusted))
         transport.start_client(timeout=CONNECT_S)
-        check_host_key(settings, transport.get_remote_server_key())
-        _log_in(settings, transport)
+        check_host_key(route.trusted, transport.get_remote_server_key())
+        _log_in(settings, route, transport)
     except ConnectionFailedError:
         _discard(transport)
         raise
     except HostKeyError as problem:
         _discard(transport)
-        raise ConnectionFailedError(str(problem)) from problem
+        raise HostKeyRefusedError(str(problem)) from problem
     except (paramiko.SSHException, OSError, EOFError) as problem:
         _discard(transport)
         raise ConnectionFailedError(f"no SSH session with Gerrit at {address}: {failure_text(problem)}") from problem
@@ -94,12 +116,38 @@ def connect(settings: GerritSettings) -> paramiko.Transport:
     return transport
 
 
-def _log_in(settings: GerritSettings, transport: paramiko.Transport) -> None:
+def _socket(settings: GerritSettings, route: Route) -> socket.socket:
+    try:
+        if route.proxy_command is not None:
+            return ProxySocket.open(route.proxy_command)
+        sock = socket.create_connection((route.host, settings.port), timeout=CONNECT_S)
+    except OSError as problem:
+        address = f"{settings.server}:{settings.port}"
+        raise ConnectionFailedError(f"cannot reach Gerrit at {address}: {problem}") from problem
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _prefer(transport: paramiko.Transport, types: Collection[str]) -> None:
+    """Ask for a host key of a type that is known: a server has one of each, and another one tells nothing."""
+    options = transport.get_security_options()
+    offered = tuple(options.key_types)
+    # The types of RSA signatures have names of their own; the key's is the oldest one's.
+    known = [each for each in offered if each in types or (each.startswith("rsa-") and "ssh-rsa" in types)]
+    options.key_types = (*known, *(each for each in offered if each not in known))
+
+
+def _log_in(settings: GerritSettings, route: Route, transport: paramiko.Transport) -> None:
     refused: list[str] = []
-    for key in _keys(settings):
+    for key in _keys(settings, route):
         try:
             transport.auth_publickey(settings.user, key)
-        except paramiko.AuthenticationException:
+        except paramiko.AuthenticationException as problem:
+            if not transport.is_active():  # it hung up in place of an answer, as Gerrit does with too many connections
+                raise ConnectionFailedError(
+                    f"Gerrit at {settings.server}:{settings.port} closed the connection while user {settings.user} "
+                    "was logging in; has the account too many connections?"
+                ) from problem
             refused.append(f"{key.get_name()} {key.fingerprint}")
         else:
             return
@@ -110,7 +158,7 @@ def _log_in(settings: GerritSettings, transport: paramiko.Transport) -> None:
     )
 
 
-def _keys(settings: GerritSettings) -> Iterator[paramiko.PKey]:
+def _keys(settings: GerritSettings, route: Route) -> Iterator[paramiko.PKey]:
     if settings.sshkey is not None:
         yield load_key(settings.sshkey)
         return
@@ -119,9 +167,9 @@ def _keys(settings: GerritSettings) -> Iterator[paramiko.PKey]:
         yield from agent.get_keys()
     finally:
         agent.close()
-    for name in DEFAULT_KEYS:
+    for path in (*route.identity_files, *(Path("~/.ssh").expanduser() / name for name in DEFAULT_KEYS)):
         with suppress(ConnectionFailedError):
-            yield load_key(Path("~/.ssh").expanduser() / name)
+            yield load_key(path)
 
 
 def _discard(transport: paramiko.Transport) -> None:

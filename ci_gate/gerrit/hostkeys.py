@@ -48,6 +48,13 @@ def check_host_key(settings: GerritSettings, key: paramiko.PKey) -> None:
     _record(settings, key)
 
 
+def known_types(settings: GerritSettings) -> set[str]:
+    """Of which types keys of the host are known. Blocking: reads files. Raises HostKeyError."""
+    if settings.host_key_check == "no":
+        return set()
+    return {entry.get_name() for path in _files(settings) for entry in _entries(path, host_name(settings))}
+
+
 def _files(settings: GerritSettings) -> list[Path]:
     given = [settings.known_hosts] if settings.known_hosts else [path.expanduser() for path in SYSTEM_FILES]
     return [*given, *([settings.accepted_hosts] if settings.accepted_hosts else [])]

@@ -30,6 +30,7 @@ NOTES = (
     (re.compile(r"Abandoned(?=\n|$)"), "change-abandoned"),
     (re.compile(r"Restored(?=\n|$)"), "change-restored"),
     (re.compile(r"Set (?:Work In Progress|Ready For Review)(?=\n|$)"), "wip-state-changed"),
+    (re.compile(r"(?:Set|Unset) private(?=\n|$)"), "private-state-changed"),
 )
 SUBMITTED = "SUBM"
 WHOLE_PATCH_SET = "/PATCHSET_LEVEL"
@@ -83,6 +84,22 @@ def events_of(record: JsonObject, since: float, settings: GerritSettings) -> lis
     return sorted(found, key=lambda event: event.created_on or 0)
 
 
+def published_patch_set(record: JsonObject, settings: GerritSettings, *, at: int) -> tuple[bool, Event | None]:
+    """Is the current patch set a draft, and the event of its publication at that time; None without a patch set.
+
+    Queries do not say when a draft was published, so that somebody has to remember that it was one.
+    """
+    try:
+        current: JsonObject = record.get("currentPatchSet") or {}
+        if not current:
+            return False, None
+        who = account_of(current.get("uploader"))
+        event = _Record(record, settings).event("draft-published", decimal_text(current["number"]), who, at)
+        return bool(current.get("isDraft")) or record.get("status") == "DRAFT", event
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False, None
+
+
 class _Record:
     """One row of the answer."""
 
@@ -105,7 +122,7 @@ class _Record:
         """The current patch set: those before it are outdated, and what they started would be stopped at once."""
         if self._current and self._current.get("createdOn", 0) >= since:
             number, at = decimal_text(self._current["number"]), int(self._current["createdOn"])
-            yield self._event("patchset-created", number, account_of(self._current.get("uploader")), at)
+            yield self.event("patchset-created", number, account_of(self._current.get("uploader")), at)
 
     def notes(self, since: float) -> Iterator[Event]:
         """Comments, and what else leaves a message."""
@@ -122,12 +139,12 @@ class _Record:
                 text = self._with_text(text, who, patchset, apart)
                 if at >= since:
                     given = self._votes_of(who, patchset, at) | standing
-                    event = self._event("comment-added", patchset, who, at, comment=text)
+                    event = self.event("comment-added", patchset, who, at, comment=text)
                     yield replace(event, votes=tuple(Vote(label, value) for label, value in given.items()))
             elif at >= since:
                 kind = next((kind for pattern, kind in NOTES if pattern.match(text)), None)
                 if kind is not None:
-                    yield self._event(kind, self._patchset_at(at), who, at)
+                    yield self.event(kind, self._patchset_at(at), who, at)
 
     def submit(self, since: float) -> Iterator[Event]:
         if self._record.get("status") != "MERGED":
@@ -135,7 +152,7 @@ class _Record:
         for each in self._current.get("approvals") or ():
             if each.get("type") == SUBMITTED and int(each.get("grantedOn") or 0) >= since:
                 number, at = decimal_text(self._current["number"]), int(each["grantedOn"])
-                yield self._event("change-merged", number, account_of(each.get("by")), at)
+                yield self.event("change-merged", number, account_of(each.get("by")), at)
 
     def _votes_of(self, who: Account | None, patchset: str, at: int) -> dict[str, int]:
         """What somebody's votes on a patch set were by then, as far as they still stand (copied ones too)."""
@@ -168,7 +185,7 @@ class _Record:
         numbers = [number for number, each in self._patch_sets.items() if each.get("createdOn", 0) <= at]
         return max(numbers, key=int, default=None)
 
-    def _event(
+    def event(
         self, kind: str, patchset: str | None, who: Account | None, at: int, *, comment: str | None = None
     ) -> Event:
         ref = self._patch_sets.get(patchset or "", {}).get("ref")

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from ci_gate.gerrit.batching import Batching
 from ci_gate.gerrit.commands import CommandPool, CommandResult, NotSentError, OutcomeUnknownError
 from ci_gate.gerrit.events import account_of, project_name, votes_of
 from ci_gate.model.change import (
@@ -47,8 +48,26 @@ Ask = Callable[[str, int], Awaitable["Page"]]
 
 async def query_change(pool: CommandPool, number: str) -> ChangeDetails | None:
     """All that Gerrit tells of a change; None if it knows no such change. Raises QueryFailedError."""
-    records = await query(pool, terms_of_change(number), OPTIONS)
-    return understood(records[0], pool.settings.name) if records else None
+    record = await _one(pool, OPTIONS).record_of(decimal_text(number))
+    return understood(record, pool.settings.name) if record is not None else None
+
+
+async def is_submittable(pool: CommandPool, number: str) -> bool:
+    """Would Gerrit submit it? No if it cannot tell. Raises QueryFailedError."""
+    try:
+        return await _one(pool, "", " is:submittable").record_of(decimal_text(number)) is not None
+    except QueryFailedError as problem:
+        if problem.transient:
+            raise
+        return False  # an operator that it does not know says nothing
+
+
+def _one(pool: CommandPool, options: str, besides: str = "") -> Batching:
+    async def ask(terms: Callable[[], str]) -> tuple[list[JsonObject], bool]:
+        page = await query(pool, lambda: terms() + besides, options)
+        return page, page.more
+
+    return pool.batchings.setdefault((options, besides), Batching(ask))
 
 
 async def search_changes(pool: CommandPool, search: Search) -> tuple[ChangeDetails, ...]:
@@ -139,10 +158,13 @@ class Page(list[JsonObject]):
     more: bool = False
 
 
-async def query(pool: CommandPool, terms: str, options: str) -> Page:
+async def query(pool: CommandPool, terms: str | Callable[[], str], options: str) -> Page:
     """The records that a query finds. ``terms`` must not hold single quotes. Raises QueryFailedError."""
-    # One argument in single quotes: a word of its own that begins with - would be taken for an option.
-    command = f"gerrit query --format json {options} '{terms}'"
+
+    def command() -> str:
+        # One argument in single quotes: a word of its own that begins with - would be taken for an option.
+        return f"gerrit query --format json {options} '{terms if isinstance(terms, str) else terms()}'"
+
     try:
         result = await pool.run(command, deadline_s=QUERY_S, repeatable=True)
     except (NotSentError, OutcomeUnknownError) as problem:

@@ -10,9 +10,7 @@ import structlog
 
 from ci_gate.model.report import Delivery, DeliveryOutcome, Review
 
-MOST_TRIES = 3
-LONGEST_MESSAGE = 15 * 1024  # Gerrit's limit is 16 KiB, its header line included
-CUT_NOTE = "\n(The rest was cut: Gerrit limits the length of comments. The status page has all of it.)\n"
+MOST_TRIES = 5
 CLOCK_SLACK_S = 120.0  # between Gerrit's clock and ours
 
 TRANSIENT = (
@@ -49,36 +47,47 @@ NOT_SUBMITTED = (
     "depends on change that was not submitted",
 )
 LABEL_REFUSED = ("is restricted", "is not a configured label", "outside range", "not permitted")
+ACCOUNT = ("permission denied", "inactive")
 
 log = structlog.stdlib.get_logger("zuul.GerritConnection")
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Gerrit's words, and what they allow to try instead."""
+    """Gerrit's words, and what they allow to try instead.
+
+    ``settled``: what was asked for is so already, whatever becomes of that. ``for_operator``: it is configuration.
+    """
 
     text: str
     instead: Review | None = None
     outcome: DeliveryOutcome = DeliveryOutcome.REFUSED
+    settled: bool = False
+    for_operator: bool = False
 
 
-async def deliver(review: Review, attempt: Callable[[Review], Awaitable[Refusal | None]]) -> Delivery:
-    """At most three tries: as it is, without an option that the server lacks, without votes.
+async def deliver(
+    review: Review, attempt: Callable[[Review], Awaitable[Refusal | None]], alert: Callable[[str], None]
+) -> Delivery:
+    """At most five tries: as it is, shorter, without what the server lacks, without votes.
 
-    ``attempt`` tells why Gerrit refused, or None.
+    ``attempt`` tells why Gerrit refused, or None; ``alert`` is told what an operator has to put right.
     """
     said: list[str] = []
-    left: Review | None = review
-    while left is not None and len(said) < MOST_TRIES:
+    name, left, settled = f"{review.number},{review.patchset}", review, False
+    while len(said) < MOST_TRIES:
         refusal = await attempt(left)
         if refusal is None:
             return Delivery(DeliveryOutcome.DELIVERED, "; ".join(said))
-        log.warning("review refused", change=f"{review.number},{review.patchset}", reason=refusal.text)
+        log.warning("review refused", change=name, reason=refusal.text)
+        if refusal.for_operator:
+            alert(f"review of {name}: {refusal.text}")
         said.append(refusal.text)
+        settled = settled or refusal.settled
         if refusal.outcome is not DeliveryOutcome.REFUSED or refusal.instead is None:
-            return Delivery(refusal.outcome, "; ".join(said))
+            return Delivery(DeliveryOutcome.DELIVERED if settled else refusal.outcome, "; ".join(said))
         left = refusal.instead
-    return Delivery(DeliveryOutcome.REFUSED, "; ".join(said))
+    return Delivery(DeliveryOutcome.DELIVERED if settled else DeliveryOutcome.REFUSED, "; ".join(said))
 
 
 def judge(review: Review, text: str) -> Refusal:
@@ -89,13 +98,14 @@ def judge(review: Review, text: str) -> Refusal:
     if any(fragment in low for fragment in GONE):
         return Refusal(text)
     if any(fragment in low for fragment in CLOSED):
-        if "submit" in review.flags and "merged" in low:
-            return Refusal(text, outcome=DeliveryOutcome.DELIVERED)
-        return Refusal(text, instead=message_only(review))
+        merged = "submit" in review.flags and "merged" in low
+        return Refusal(text, instead=message_only(review), settled=merged)
     if "submit" in review.flags and any(fragment in low for fragment in NOT_SUBMITTED):
         return Refusal(text)
     if any(fragment in low for fragment in LABEL_REFUSED):
-        return Refusal(text, instead=message_only(review))
+        return Refusal(text, instead=message_only(review), for_operator=True)
+    if any(fragment in low for fragment in ACCOUNT):
+        return Refusal(text, outcome=DeliveryOutcome.UNREACHABLE, for_operator=True)
     return Refusal(text)
 
 
@@ -108,26 +118,20 @@ def message_only(review: Review) -> Review | None:
 # --- texts ---
 
 
-def cut(message: str) -> str:
-    """Not longer than Gerrit takes, cut at the end of a line where there is one."""
-    raw = message.encode()
-    if len(raw) <= LONGEST_MESSAGE:
-        return message
-    kept = raw[: LONGEST_MESSAGE - len(CUT_NOTE)].decode(errors="ignore")
-    return (kept[: kept.rfind("\n")] if "\n" in kept else kept) + CUT_NOTE
-
-
 def clean(text: str) -> str:
     """Without control characters, except line ends and tabs."""
     return "".join(each for each in text if each in "\n\t" or ord(each) >= 32)
 
 
 def is_ours(review: Review, message: str, written_at: float, first_tried_at: float) -> bool:
-    """Is a message of our account on the change this review's, of the time since the first try?"""
+    """Is a message of our account on the change this review's, of the time since the first try?
+
+    ``review`` is as the server takes it: cut, if it was too long.
+    """
     return (
         written_at >= first_tried_at - CLOCK_SLACK_S
         and message.startswith(f"Patch Set {review.patchset}:")
-        and _comparable(message).endswith(_comparable(clean(cut(review.message))))
+        and _comparable(message).endswith(_comparable(clean(review.message)))
     )
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import structlog
 
 from ci_gate.config.settings import GerritSettings
+from ci_gate.gerrit.batching import Batching
 from ci_gate.gerrit.commands import NotSentError, OutcomeUnknownError
 from ci_gate.gerrit.events import JsonObject
+from ci_gate.gerrit.pace import Pace
 from ci_gate.gerrit.rest import RestSession
 from ci_gate.model.change import AtomsSeen, ChangeDetails, SubmitRequirement, decimal_text
 
@@ -18,7 +21,6 @@ OPTIONS = ("SUBMITTABLE", "SUBMIT_REQUIREMENTS")
 PUBLIC_S = 5.0  # SSH waits for it
 PAUSE_S = 300.0
 SHORT_PAUSE_S = 30.0  # of a server that has answered before
-MOST_IN_ONE = 50  # changes in one request
 
 log = structlog.stdlib.get_logger("zuul.GerritConnection")
 
@@ -68,34 +70,24 @@ def with_readiness(found: ChangeDetails, known: Readiness) -> ChangeDetails:
 class PublicRequirements:
     """Asks without a login. A server that does not answer so is left alone for some minutes."""
 
-    def __init__(self, settings: GerritSettings) -> None:
+    def __init__(self, settings: GerritSettings, pace: Pace | None = None) -> None:
+        """``pace``: that of other questions to the same Gerrit."""
         self._session = RestSession(replace(settings, password=None))
+        if pace is not None:
+            self._session.pace = pace
+        self._batching = Batching(self._ask)
         self._name = settings.name
         self._again_at = 0.0
         self._has_worked = False
         self._told = ""
 
-    async def of(self, numbers: Sequence[str]) -> dict[str, Readiness]:
+    async def of(self, numbers: Iterable[str]) -> dict[str, Readiness]:
         """By change number; those that the public cannot see are left out."""
-        found: dict[str, Readiness] = {}
-        for begin in range(0, len(numbers), MOST_IN_ONE):
-            if time.monotonic() < self._again_at:
-                break
-            found |= await self._ask(numbers[begin : begin + MOST_IN_ONE])
-        return found
-
-    async def close(self) -> None:
-        await self._session.close()
-
-    async def _ask(self, numbers: Sequence[str]) -> dict[str, Readiness]:
-        terms = " OR ".join(f"change:{each}" for each in numbers)
+        if time.monotonic() < self._again_at:
+            return {}
         try:
-            answer = await self._session.get(
-                "changes/", [("q", terms), *(("o", each) for each in OPTIONS)], deadline_s=PUBLIC_S
-            )
-            if not answer.is_good:
-                return self._cannot(answer.reason)
-            shown = {decimal_text(each["_number"]): readiness_of(each) for each in answer.data()}
+            records = await asyncio.gather(*map(self._batching.record_of, numbers))
+            shown = {decimal_text(each["_number"]): readiness_of(each) for each in records if each is not None}
         except (NotSentError, OutcomeUnknownError) as problem:
             return self._cannot(str(problem))
         except (AttributeError, KeyError, TypeError, ValueError) as problem:
@@ -103,6 +95,19 @@ class PublicRequirements:
         self._has_worked = True
         self._told = ""
         return {number: readiness for number, readiness in shown.items() if readiness.requirements is not None}
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def _ask(self, terms: Callable[[], str]) -> tuple[list[JsonObject], bool]:
+        def query() -> list[tuple[str, str]]:
+            return [("q", terms()), *(("o", each) for each in OPTIONS)]
+
+        answer = await self._session.get("changes/", query, deadline_s=PUBLIC_S)
+        if not answer.is_good:
+            raise ValueError(answer.reason)
+        infos: list[JsonObject] = [{**each, "number": each["_number"]} for each in answer.data()]
+        return infos, bool(infos and infos[-1].get("_more_changes", False))
 
     def _cannot(self, reason: str) -> dict[str, Readiness]:
         self._again_at = time.monotonic() + (SHORT_PAUSE_S if self._has_worked else PAUSE_S)

@@ -10,7 +10,8 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,6 +23,7 @@ import structlog
 
 from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit.commands import NotSentError, OutcomeUnknownError
+from ci_gate.gerrit.peer import Peer
 
 CONNECT_S = 15.0
 ACCOUNT_PAUSE_S = 300.0  # hammering at a closed door gets accounts disabled
@@ -62,40 +64,54 @@ class Answer:
         return json.loads(self.text) if self.text.strip() else None
 
 
-class RestSession:
-    """``settings.max_ssh_channels`` requests at the same time; the others wait their turn. Used on the loop's thread.
+class RestSession(Peer):
+    """Used on the loop's thread.
 
     Without ``password`` it asks as anybody may.
     """
 
     def __init__(self, settings: GerritSettings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.user = settings.http_user or settings.user
         self._login: dict[str, str] = {}
         if settings.password is not None:
             login = base64.b64encode(f"{self.user}:{settings.password}".encode()).decode()
             self._login["Authorization"] = f"Basic {login}"
-        self._slots = asyncio.Semaphore(settings.max_ssh_channels)
         self._session: aiohttp.ClientSession | None = None
         self._silent_until = 0.0  # by the monotonic clock
         self._why_silent = ""
 
-    async def get(self, path: str, query: Query = (), *, deadline_s: float) -> Answer:
-        """Raises NotSentError or OutcomeUnknownError: neither matters, since nothing was to be changed."""
-        async with self._slots:
+    async def get(self, path: str, query: Query | Callable[[], Query] = (), *, deadline_s: float) -> Answer:
+        """Raises NotSentError or OutcomeUnknownError: neither matters, since nothing was to be changed.
+
+        The deadline counts from the moment when the request's turn has come, upon which a ``query`` that is a function
+        is asked for.
+        """
+        async with self._turn(urgent=False):
             ends_at = time.monotonic() + deadline_s
+            wanted = query() if callable(query) else query
             try:
-                return await self._request("GET", path, query, None, ends_at)
+                return await self._request("GET", path, wanted, None, ends_at)
             except (NotSentError, OutcomeUnknownError) as problem:
                 # A connection that was kept may have died unnoticed: that is worth a second try.
                 if isinstance(problem, HeldError) or time.monotonic() >= ends_at:
                     raise
-                return await self._request("GET", path, query, None, ends_at)
+                return await self._request("GET", path, wanted, None, ends_at)
 
     async def post(self, path: str, body: object, *, deadline_s: float) -> Answer:
-        """Raises NotSentError or OutcomeUnknownError; never sent twice."""
-        async with self._slots:
+        """Before all that is only asked. Raises NotSentError or OutcomeUnknownError; never sent twice."""
+        async with self._turn(urgent=True):
             return await self._request("POST", path, (), body, time.monotonic() + deadline_s)
+
+    @asynccontextmanager
+    async def _turn(self, *, urgent: bool) -> AsyncIterator[None]:
+        async with self.pace.turn(urgent=urgent):
+            begun = time.monotonic()
+            try:
+                yield
+            finally:
+                self.pace.took(time.monotonic() - begun)
+                self.measured(time.monotonic() - begun)
 
     async def close(self) -> None:
         if self._session is not None:

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 from ci_gate.config.settings import GerritSettings
-from ci_gate.gerrit import missed, requirements
+from ci_gate.gerrit import events_log, missed, requirements
 from ci_gate.gerrit.commands import NotSentError, OutcomeUnknownError
 from ci_gate.gerrit.events import JsonObject
+from ci_gate.gerrit.peer import Peer
 from ci_gate.gerrit.query import (
     QUERY_S,
     SUBMIT_REQUIREMENTS_SINCE,
@@ -48,6 +49,10 @@ class RestAccess:
         self.session = RestSession(settings)
         self._version: tuple[int, int] | None = None
 
+    @property
+    def peer(self) -> Peer:
+        return self.session
+
     async def query_change(self, number: str, *, readiness: bool = False) -> ChangeDetails | None:
         found = await self._find(terms_of_change(number), readiness=readiness)
         return found[0] if found else None
@@ -78,6 +83,18 @@ class RestAccess:
 
     async def post_review(self, review: Review, *, first_tried_at: float | None = None) -> Delivery:
         return await post_review(self.session, review, first_tried_at=first_tried_at)
+
+    async def logged_events(self, since: float, until: float) -> list[JsonObject]:
+        """Of the events-log plugin, between two times of Gerrit's clock. Raises EventsLogError."""
+
+        async def fetch(path: str) -> tuple[int, str]:
+            try:
+                answer = await self.session.get(path, deadline_s=QUERY_S)
+            except (NotSentError, OutcomeUnknownError) as problem:
+                raise OSError(str(problem)) from problem
+            return answer.status, answer.text
+
+        return await events_log.logged_events(fetch, since, until)
 
     async def close(self) -> None:
         await self.session.close()

@@ -12,8 +12,9 @@ from typing import Any
 
 from ci_gate.gerrit.commands import NotSentError, OutcomeUnknownError
 from ci_gate.gerrit.events import JsonObject
+from ci_gate.gerrit.lengths import cut, learned_limit
 from ci_gate.gerrit.query import QUERY_S
-from ci_gate.gerrit.refusals import Refusal, clean, cut, deliver, is_ours, judge, message_only
+from ci_gate.gerrit.refusals import Refusal, clean, deliver, is_ours, judge, message_only
 from ci_gate.gerrit.rest import Answer, RestSession, in_path
 from ci_gate.gerrit.rest_records import is_own, seconds_of
 from ci_gate.model.change import MERGED
@@ -43,7 +44,7 @@ async def post_review(session: RestSession, review: Review, *, first_tried_at: f
     try:
         there = _There() if first_tried_at is None else await _look(session, review, first_tried_at)
         posting = _Posting(session, there)
-        delivery = await deliver(review, posting.attempt)
+        delivery = await deliver(review, posting.attempt, session.alert)
     except (NotSentError, OutcomeUnknownError, UnreadError) as problem:
         return Delivery(DeliveryOutcome.UNREACHABLE, str(problem))
     if delivery.outcome is DeliveryOutcome.DELIVERED and not posting.has_sent:
@@ -62,11 +63,13 @@ class _Posting:
 
     async def attempt(self, review: Review) -> Refusal | None:
         """Why Gerrit refused, or None."""
-        for path, body, flag in self._requests(review):
+        session = self._session
+        session.labels.sent(review.number, review.labels)
+        for path, body, flag in self._requests(as_taken(session, review)):
             answer = await self._session.post(f"{_path(review)}/{path}", body, deadline_s=REVIEW_S)
             self.has_sent = True
             if not answer.is_good:
-                refusal = _judge(review, answer)
+                refusal = _judge(session, review, answer)
                 # What is stored already is not to be said again, with votes or without.
                 return replace(refusal, instead=None) if self._said else refusal
             if flag is None:
@@ -94,15 +97,24 @@ def input_of(review: Review) -> JsonObject:
     """Gerrit's ReviewInput."""
     found: dict[str, Any] = {"drafts": "PUBLISH"}  # as gerrit review does
     if review.message:
-        found["message"] = clean(cut(review.message))
+        found["message"] = clean(review.message)
     if review.labels:
         found["labels"] = {label: int(value) for label, value in review.labels}
     found |= {INPUTS[name]: text for name, text in review.options if name in INPUTS}
     return found
 
 
-def _judge(review: Review, answer: Answer) -> Refusal:
+def as_taken(session: RestSession, review: Review) -> Review:
+    """Not longer than this Gerrit takes."""
+    return replace(review, message=cut(review.message, session.longest_message, session.settings.status_url))
+
+
+def _judge(session: RestSession, review: Review, answer: Answer) -> Refusal:
     """By its words, and where these say nothing by its status."""
+    limit = learned_limit(answer.reason, session.longest_message)
+    if limit is not None:
+        session.longest_message = limit
+        return Refusal(answer.reason, instead=review)
     refusal = judge(review, answer.reason)
     if refusal.outcome is DeliveryOutcome.REFUSED and answer.may_pass:
         return Refusal(answer.reason, outcome=DeliveryOutcome.TRANSIENT)
@@ -110,7 +122,7 @@ def _judge(review: Review, answer: Answer) -> Refusal:
         if answer.status == 400 and review.options:
             return Refusal(answer.reason, instead=replace(review, options=()))
         if answer.status == 403:
-            return Refusal(answer.reason, instead=message_only(review))
+            return Refusal(answer.reason, instead=message_only(review), for_operator=True)
     return refusal
 
 
@@ -124,8 +136,9 @@ async def _look(session: RestSession, review: Review, first_tried_at: float) -> 
     try:
         info: JsonObject = answer.data()
         own = [each for each in info.get("messages") or () if is_own(each, session.user)]
+        taken = as_taken(session, review)
         said = any(
-            is_ours(review, str(each.get("message", "")), seconds_of(each["date"]), first_tried_at) for each in own
+            is_ours(taken, str(each.get("message", "")), seconds_of(each["date"]), first_tried_at) for each in own
         )
         return _There(said, str(info.get("status", "")))
     except (AttributeError, KeyError, TypeError, ValueError) as problem:

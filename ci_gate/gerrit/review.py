@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from ci_gate.gerrit.commands import CommandPool, CommandResult, NotSentError, OutcomeUnknownError
+from ci_gate.gerrit.lengths import cut, learned_limit
 from ci_gate.gerrit.query import JsonObject, QueryFailedError, query
-from ci_gate.gerrit.refusals import Refusal, clean, cut, deliver, is_ours, judge
+from ci_gate.gerrit.refusals import Refusal, clean, deliver, is_ours, judge
+from ci_gate.model.labels import normal_label
 from ci_gate.model.report import Delivery, DeliveryOutcome, Review
 
 REVIEW_S = 60.0
@@ -17,6 +19,9 @@ BAD_OPTION = re.compile(r'"--(?P<option>[\w-]+)" is not a valid option|is not a 
 
 _refused_options: WeakKeyDictionary[CommandPool, set[str]] = WeakKeyDictionary()
 """Options that a server does not know; they are left out from then on."""
+
+_old_labels: WeakSet[CommandPool] = WeakSet()
+"""Servers before 2.6, which have an option for each label in place of ``--label``."""
 
 
 async def post_review(pool: CommandPool, review: Review, *, first_tried_at: float | None = None) -> Delivery:
@@ -34,23 +39,36 @@ async def post_review(pool: CommandPool, review: Review, *, first_tried_at: floa
 
 
 async def _post(pool: CommandPool, review: Review) -> Delivery:
-    async def attempt(review: Review) -> Refusal | None:
-        result = await pool.run(command_of(_without_refused(pool, review)), deadline_s=REVIEW_S)
-        return None if result.exit_status == 0 else _judge(pool, review, result)
+    async def attempt(left: Review) -> Refusal | None:
+        pool.labels.sent(left.number, left.labels)
+        command = command_of(_as_the_server_takes_it(pool, left), old_labels=pool in _old_labels)
+        result = await pool.run(command, deadline_s=REVIEW_S, urgent=True)
+        # Only the exit status tells that it failed; there may be text beside it.
+        return None if result.exit_status == 0 else _judge(pool, left, result)
 
-    return await deliver(review, attempt)
+    return await deliver(review, attempt, pool.alert)
 
 
 def _judge(pool: CommandPool, review: Review, result: CommandResult) -> Refusal:
-    """Only the exit status told that it failed."""
     text = _first_reason(result)
+    return Refusal(text, instead=review) if _learn(pool, review, result) else judge(review, text)
+
+
+def _learn(pool: CommandPool, review: Review, result: CommandResult) -> bool:
+    """Was it something that this server never takes, so that from now on it is not sent?"""
+    limit = learned_limit(result.stderr, pool.longest_message)
+    if limit is not None:
+        pool.longest_message = limit
+        return True
     option = BAD_OPTION.search(result.stderr)
-    if option is not None:
-        name = option["option"] or option["value"]
-        if name in {each for each, _ in review.options} | set(review.flags):
-            _refused_options.setdefault(pool, set()).add(name)
-            return Refusal(text, instead=review)
-    return judge(review, text)
+    name = (option["option"] or option["value"]) if option else None
+    if name == "label" and pool not in _old_labels:
+        _old_labels.add(pool)
+        return True
+    if name in {each for each, _ in review.options} | set(review.flags):
+        _refused_options.setdefault(pool, set()).add(str(name))
+        return True
+    return False
 
 
 def _first_reason(result: CommandResult) -> str:
@@ -59,28 +77,30 @@ def _first_reason(result: CommandResult) -> str:
     return " ".join(reasons) or f"exit status {result.exit_status} without a reason"
 
 
-def _without_refused(pool: CommandPool, review: Review) -> Review:
-    refused = _refused_options.get(pool)
-    if not refused:
-        return review
+def _as_the_server_takes_it(pool: CommandPool, review: Review) -> Review:
+    """Without the options that it refused, and not longer than it takes."""
+    refused = _refused_options.get(pool, frozenset[str]())
     options = tuple(each for each in review.options if each[0] not in refused)
-    return replace(review, options=options, flags=tuple(each for each in review.flags if each not in refused))
+    flags = tuple(each for each in review.flags if each not in refused)
+    message = cut(review.message, pool.longest_message, pool.settings.status_url)
+    return replace(review, message=message, options=options, flags=flags)
 
 
-def command_of(review: Review) -> str:
+def command_of(review: Review, *, old_labels: bool = False) -> str:
     """The command line, as Gerrit's server splits it (gerrit-wire.md 6.1 and 6.2)."""
-    return " ".join(_words(review))
+    return " ".join(_words(review, old_labels=old_labels))
 
 
-def _words(review: Review) -> Iterator[str]:
+def _words(review: Review, *, old_labels: bool) -> Iterator[str]:
     yield "gerrit review"
     yield f"--project {_quoted(review.project)}"
     if review.message:
-        yield f"--message {_quoted(cut(review.message))}"
+        yield f"--message {_quoted(review.message)}"
     for label, value in review.labels:
-        yield f"--label {_quoted(f'{label}={value}')}"
+        yield f"--{normal_label(label)} {value}" if old_labels else f"--label {_quoted(f'{label}={value}')}"
     for name, text in review.options:
-        yield f"--{name} {_quoted(text)}"
+        if text:  # the server loses empty words
+            yield f"--{name} {_quoted(text)}"
     for flag in review.flags:
         yield f"--{flag}"
     yield f"{review.number},{review.patchset}"
@@ -96,8 +116,9 @@ def _quoted(text: str) -> str:
 async def _has_arrived(pool: CommandPool, review: Review, first_tried_at: float) -> bool:
     records = await query(pool, f"change:{review.number}", "--comments")
     comments: list[JsonObject] = [each for record in records for each in record.get("comments") or ()]
+    taken = _as_the_server_takes_it(pool, review)
     return any(
         (each.get("reviewer") or {}).get("username") == pool.settings.user
-        and is_ours(review, str(each.get("message", "")), float(each.get("timestamp", 0)), first_tried_at)
+        and is_ours(taken, str(each.get("message", "")), float(each.get("timestamp", 0)), first_tried_at)
         for each in comments
     )

@@ -16,6 +16,12 @@ from ci_gate.model.event import Event
 ONCE = frozenset({"patchset-created", "draft-published", "change-merged"})
 """What happens once to a patch set, or to a change: no time is compared."""
 
+WITHOUT_PATCH_SET = frozenset(
+    {"change-merged", "change-abandoned", "change-restored", "wip-state-changed", "private-state-changed"}
+)
+"""What happens to a change as a whole: not every event names a patch set, and a query only tells which one it was by
+times in whole seconds."""
+
 CLOCKS_APART_S = 60.0
 COUNT_OF_COMMENTS = re.compile(r"\n\n\(\d+ comments?\)(?=\n\n|\s*$)")
 
@@ -65,7 +71,7 @@ class Seen:
         """``taken`` are paired with others of the same look."""
         key, at = key_of(event), float(event.created_on or 0)
         free = [each for each in self._alike(event) if not any(each is other for other in taken)]
-        match = next((each for each in free if each.found_at == at), None)
+        match = next((each for each in free if each.found_at == at or _is_once(key)), None)
         if match is None:
             match = _nearest([each for each in free if each.found_at is None], at, key)
         news = match is None
@@ -73,6 +79,25 @@ class Seen:
             match = _Happening(_words(event))
             self._happenings.setdefault(key, []).append(match)
         match.found_at = at
+        taken.append(match)
+        return news
+
+    def replay(self, events: Iterable[Event]) -> list[Event]:
+        """These are a stream's own events, kept by Gerrit, in their order: those that were neither told nor found."""
+        taken: list[_Happening] = []
+        return [event for event in events if self._is_untold(event, taken)]
+
+    def _is_untold(self, event: Event, taken: list[_Happening]) -> bool:
+        key, at = key_of(event), float(event.created_on or 0)
+        free = [each for each in self._alike(event) if not any(each is other for other in taken)]
+        match = next((each for each in free if each.told_at == at), None)
+        if match is None:
+            match = _nearest([each for each in free if each.told_at is None], at, key)
+        news = match is None
+        if match is None:
+            match = _Happening(_words(event))
+            self._happenings.setdefault(key, []).append(match)
+        match.told_at = at
         taken.append(match)
         return news
 
@@ -111,7 +136,7 @@ def key_of(event: Event) -> Hashable:
         who = event.account
         person = (who.username or who.email or who.name) if who else None
         return event.type, event.number, event.patchset, person, (event.comment or "").partition("\n")[0].strip()
-    if event.type == "change-merged":
+    if event.type in WITHOUT_PATCH_SET:
         return event.type, event.number
     return event.type, event.number, event.patchset
 

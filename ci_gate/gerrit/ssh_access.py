@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit import missed, query, refs
 from ci_gate.gerrit.commands import CommandPool
 from ci_gate.gerrit.events import JsonObject
+from ci_gate.gerrit.peer import Peer
 from ci_gate.gerrit.requirements import PublicRequirements, Readiness, with_readiness
 from ci_gate.gerrit.review import post_review
 from ci_gate.model.change import ChangeDetails
@@ -21,17 +22,27 @@ class SshAccess:
     def __init__(self, settings: GerritSettings) -> None:
         self.settings = settings
         self.pool = CommandPool(settings)
-        self._requirements = PublicRequirements(settings)
+        self._requirements = PublicRequirements(settings, self.pool.pace)
+
+    @property
+    def peer(self) -> Peer:
+        return self.pool
 
     async def query_change(self, number: str, *, readiness: bool = False) -> ChangeDetails | None:
         found = await query.query_change(self.pool, number)
         if found is None or not readiness:
             return found
-        return (await self._with_readiness(query.terms_of_change(number), (found,)))[0]
+
+        async def submittable() -> set[str]:
+            return {found.number} if await query.is_submittable(self.pool, found.number) else set()
+
+        return (await self._with_readiness((found,), submittable))[0]
 
     async def search_changes(self, search: Search, *, readiness: bool = False) -> tuple[ChangeDetails, ...]:
         found = await query.search_changes(self.pool, search)
-        return await self._with_readiness(query.terms_of(search), found) if found and readiness else found
+        if not found or not readiness:
+            return found
+        return await self._with_readiness(found, lambda: query.submittable_changes(self.pool, query.terms_of(search)))
 
     def updated_changes(self, projects: Sequence[str], since_s: float) -> AsyncIterator[JsonObject]:
         async def ask(terms: str, start: int) -> query.Page:
@@ -50,13 +61,15 @@ class SshAccess:
         await self.pool.close()
         await self._requirements.close()
 
-    async def _with_readiness(self, terms: str, found: tuple[ChangeDetails, ...]) -> tuple[ChangeDetails, ...]:
+    async def _with_readiness(
+        self, found: tuple[ChangeDetails, ...], ask: Callable[[], Awaitable[set[str]]]
+    ) -> tuple[ChangeDetails, ...]:
         """Rules (a), (b) and (c) of gerrit-wire.md 4.6: by records, by requirements, and else yes or not yes."""
         if await query.records_decide(self.pool):
             return found
         known = await self._requirements.of([each.number for each in found])
         unknown = [each for each in found if each.number not in known]
-        submittable = await query.submittable_changes(self.pool, terms) if unknown else set()
+        submittable = await ask() if unknown else set()
         readiness = {number: Readiness(None, number in submittable) for number in (each.number for each in unknown)}
         readiness |= known
         return tuple(with_readiness(each, readiness[each.number]) for each in found)

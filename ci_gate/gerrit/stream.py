@@ -19,19 +19,26 @@ import structlog
 
 from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit.arrivals import Arrivals
-from ci_gate.gerrit.connection import AccountRefusedError, ConnectionFailedError, connect, failure_text
+from ci_gate.gerrit.attempts import ACCOUNT_PAUSE_S
+from ci_gate.gerrit.connection import (
+    AccountRefusedError,
+    ConnectionFailedError,
+    HostKeyRefusedError,
+    connect,
+    failure_text,
+)
 from ci_gate.gerrit.events import BadLineError
 from ci_gate.gerrit.lines import LineReader
 from ci_gate.handover import Handover
 from ci_gate.model.event import Event
 
 COMMAND = "gerrit stream-events"
+PROBE = "gerrit version"
 CHUNK = 256 * 1024
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 HEALTHY_S = 60.0
 PROBE_ANSWER_S = 20.0
-ACCOUNT_PAUSE_S = 300.0  # hammering at a closed door gets accounts disabled
 
 log = structlog.stdlib.get_logger("zuul.GerritConnection")
 
@@ -56,24 +63,54 @@ class StreamState:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why a session ended; ``by_account``: Gerrit does not want this account, so that trying soon is no use."""
+    """Why a session ended.
+
+    ``by_account``: Gerrit does not want this account, so that trying soon is no use. ``for_operator``: it does not
+    pass by itself.
+    """
 
     reason: str
     by_account: bool = False
+    for_operator: bool = False
+
+
+class Backoff:
+    """How long to wait before the next try: 1, 2, 4 … 60 s, and from the beginning after a minute of health."""
+
+    def __init__(self, jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.2)) -> None:  # noqa: S311  # no secret
+        self._jitter = jitter
+        self._next = FIRST_PAUSE_S
+
+    def pause_s(self, healthy_s: float) -> float:
+        """After a session that was open for so long; never less than a second."""
+        if healthy_s >= HEALTHY_S:
+            self._next = FIRST_PAUSE_S
+        pause = self._next
+        self._next = min(pause * 2, LONGEST_PAUSE_S)
+        return max(FIRST_PAUSE_S, pause * self._jitter())
 
 
 class EventStream:
     """``on_event`` is called on the loop's thread, in the order of the stream.
 
     ``on_gap`` tells that events may have been missed: the stream is open again, or Gerrit has dropped some.
+    ``on_alert`` gets a text when an operator has to do something.
     """
 
     def __init__(
-        self, settings: GerritSettings, on_event: Callable[[Event], None], on_gap: Callable[[], None] = lambda: None
+        self,
+        settings: GerritSettings,
+        on_event: Callable[[Event], None],
+        on_gap: Callable[[], None] = lambda: None,
+        on_alert: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._arrivals = Arrivals(settings, on_event, self._dropped)
         self._on_gap = on_gap
+        self._on_alert = on_alert
+        self._session: _Session | None = None
+        self._alerted = ""
+        self._opened_at = 0.0
         self._connected = False
         self._since = self._complete_since = time.time()
         self._detail = "not connected yet"
@@ -95,27 +132,33 @@ class EventStream:
 
     async def run(self) -> None:
         """Keep the stream open until cancelled; a lost one is opened again, with growing pauses."""
-        pause = FIRST_PAUSE_S
+        backoff = Backoff()
         while True:
-            began = time.monotonic()
             ending = await self._one_session()
-            if self._connected and time.monotonic() - began >= HEALTHY_S:
-                pause = FIRST_PAUSE_S
+            pause = backoff.pause_s(time.monotonic() - self._opened_at if self._connected else 0.0)
             self._mark(connected=False, detail=ending.reason)
-            wait = ACCOUNT_PAUSE_S if ending.by_account else pause * _jitter()
-            log.warning(
-                "no event stream",
-                connection=self._settings.name,
-                reason=ending.reason,
-                next_try_in_s=round(wait, 1),
-            )
-            await asyncio.sleep(max(FIRST_PAUSE_S, wait))
-            pause = min(pause * 2, LONGEST_PAUSE_S)
+            if ending.by_account:
+                pause = ACCOUNT_PAUSE_S
+            self._tell_ending(ending, pause)
+            await asyncio.sleep(pause)
             self._reconnects += 1
+
+    def _tell_ending(self, ending: Ending, pause_s: float) -> None:
+        tell = log.error if ending.for_operator else log.warning
+        next_try_in_s = round(pause_s, 1)
+        tell("no event stream", connection=self._settings.name, reason=ending.reason, next_try_in_s=next_try_in_s)
+        if ending.for_operator and ending.reason != self._alerted:
+            self._alerted = ending.reason
+            self._on_alert(f"no event stream: {ending.reason}")
+
+    def replace(self, reason: str) -> None:
+        """Open it again: this one does not do what it should."""
+        if self._session is not None:
+            self._session.end(Ending(reason))
 
     async def _one_session(self) -> Ending:
         """Connect and read until it ends; why it ended."""
-        session = _Session(self._settings, asyncio.get_running_loop(), self)
+        self._session = session = _Session(self._settings, asyncio.get_running_loop(), self)
         thread = threading.Thread(target=session.run, name=f"stream {self._settings.name}", daemon=True)
         thread.start()
         try:
@@ -128,6 +171,7 @@ class EventStream:
 
     def opened(self) -> None:
         self._mark(connected=True, detail="")
+        self._opened_at, self._alerted = time.monotonic(), ""
         log.info("event stream open", connection=self._settings.name, server=self._settings.server)
         self._on_gap()
 
@@ -149,10 +193,6 @@ class EventStream:
         self._connected, self._detail = connected, detail
 
 
-def _jitter() -> float:
-    return random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
-
-
 class _Session:
     """One connection and its reader thread. ``ended`` tells why it ended."""
 
@@ -169,14 +209,16 @@ class _Session:
         try:
             ending = self._read()
         except AccountRefusedError as problem:
-            ending = Ending(str(problem), by_account=True)
+            ending = Ending(str(problem), by_account=True, for_operator=True)
+        except HostKeyRefusedError as problem:
+            ending = Ending(str(problem), for_operator=True)
         except ConnectionFailedError as problem:
             ending = Ending(str(problem))
         except (paramiko.SSHException, OSError, EOFError) as problem:
             ending = Ending(f"the connection broke: {failure_text(problem)}")
         finally:
             self._close_transport()
-        self._tell(self._end, ending)
+        self._tell(self.end, ending)
 
     def close(self) -> None:
         """From the loop's thread: cut the connection, which ends the reader."""
@@ -210,12 +252,23 @@ class _Session:
                 self._tell(self._stream.take_lines, lines)
 
     def _proves_alive(self, transport: paramiko.Transport) -> bool:
-        """A quiet Gerrit is normal; one that does not even open a channel is gone."""
+        """A quiet Gerrit is normal; one that answers no command is gone, whatever its machine still acknowledges."""
+        within_s = min(PROBE_ANSWER_S, self._settings.stream_timeout_s / 2)
         try:
-            transport.open_session(timeout=min(PROBE_ANSWER_S, self._settings.stream_timeout_s / 2)).close()
+            channel = transport.open_session(timeout=within_s)
+        except paramiko.ChannelException:  # a refusal is an answer
+            return True
         except (paramiko.SSHException, OSError, EOFError):
             return False
-        return True
+        try:
+            channel.settimeout(within_s)
+            channel.exec_command(PROBE)
+            return channel.status_event.wait(within_s) and transport.is_active()
+        except (paramiko.SSHException, OSError, EOFError):
+            return False
+        finally:
+            with suppress(paramiko.SSHException, OSError, EOFError):
+                channel.close()
 
     def _why_ended(self, channel: paramiko.Channel) -> Ending:
         channel.settimeout(1.0)
@@ -223,14 +276,15 @@ class _Session:
             said = channel.recv_stderr(4096).decode(errors="replace").strip()
         except TimeoutError:
             said = ""
-        refused = "not permitted" in said or "inactive" in said
-        return Ending(said or "Gerrit ended the stream", by_account=refused)
+        refused = any(each in said.lower() for each in ("not permitted", "inactive", "permission denied"))
+        return Ending(said or "Gerrit ended the stream", by_account=refused, for_operator=refused)
 
     def _close_transport(self) -> None:
         if self._transport is not None:
             self._transport.close()
 
-    def _end(self, ending: Ending) -> None:
+    def end(self, ending: Ending) -> None:
+        """On the loop's thread. Only the first one counts."""
         if not self.ended.done():
             self.ended.set_result(ending)
 

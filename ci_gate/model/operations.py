@@ -48,6 +48,24 @@ class CatchUp:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandLoad:
+    """The commands of one Gerrit connection (``name``), now and in the last minute.
+
+    ``channels`` is how many may be under way, ``most_channels`` how many the settings allow. ``budget`` is for a
+    minute (0: none). ``held_back`` is how many had to wait for their turn since the start.
+    """
+
+    name: str
+    under_way: int = 0
+    waiting: int = 0
+    channels: int = 0
+    most_channels: int = 0
+    last_minute: int = 0
+    budget: int = 0
+    held_back: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """One call to the outside that is under way. It ends ``deadline_s`` after ``since`` at the latest."""
 
@@ -120,3 +138,4 @@ class Operations:
     troubles: tuple[Trouble, ...] = ()
     builds: BuildStatistics = field(default_factory=BuildStatistics)
     catch_ups: tuple[CatchUp, ...] = ()
+    commands: tuple[CommandLoad, ...] = ()

@@ -39,6 +39,9 @@ class Faults:
         self.gate.set()
         self.query_lag = 0.0
         """Seconds by which queries answer from an older state than events; holds for what changes from now on."""
+        self.most_channels: int | None = None
+        """More at a time are refused to a connection; None: as many as are asked for."""
+        self.refused_channels = 0
         self._lock = threading.Lock()
         self._planned: dict[str, list[_Planned]] = defaultdict(list)
         self._epoch = 0
@@ -69,6 +72,7 @@ class Faults:
             self._planned.clear()
             self._epoch += 1
         self.query_lag = 0.0
+        self.most_channels = None
         self.thaw()
 
     def take(self, command: str) -> Fault | None:

@@ -45,9 +45,11 @@ def review(
         granted = _known_votes(site, votes or {})
         _check_votes(change, old, by, granted)
         text = message.strip()
-        if len(text.encode()) > site.settings.comment_size_limit:
+        size = len(text.encode("utf-16-le", errors="replace")) // 2  # as Java counts
+        if size > site.settings.comment_size_limit:
             raise RefusedError(
-                f"Comment size exceeds limit ({len(text.encode())} > {site.settings.comment_size_limit})"
+                "One or more comments were rejected in validation: "
+                f"Comment size exceeds limit ({size} > {site.settings.comment_size_limit})"
             )
         changed = {name: value for name, value in granted.items() if value != old.value(name, by.identity)}
         if not (text or changed or inline_comments):

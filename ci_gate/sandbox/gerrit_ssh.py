@@ -181,6 +181,11 @@ class _Connection(paramiko.Transport):
         """Run `work` as soon as the request that is being looked at has been answered."""
         self._waiting.append(work)
 
+    @property
+    def open_channels(self) -> int:
+        """How many there are."""
+        return len(self._channels)  # type: ignore[attr-defined]  # private in paramiko; its stubs leave it out
+
     def cut(self) -> None:
         """End the connection now."""
         with contextlib.suppress(OSError):  # the other side may have been quicker
@@ -227,6 +232,10 @@ class _Session(paramiko.ServerInterface):
     def check_channel_request(self, kind: str, chanid: int) -> int:
         if kind != "session":
             return paramiko.common.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        faults = self._server.faults
+        if faults.most_channels is not None and self._connection.open_channels >= faults.most_channels:
+            faults.refused_channels += 1
+            return paramiko.common.OPEN_FAILED_RESOURCE_SHORTAGE
         self._environments[chanid] = {}
         return paramiko.common.OPEN_SUCCEEDED
 

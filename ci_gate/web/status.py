@@ -42,6 +42,7 @@ def operations_document(operations: Operations) -> Document:
         "started_at": operations.started_at,
         "connections": [asdict(each) for each in operations.connections],
         "catch_ups": [asdict(each) for each in operations.catch_ups],
+        "gerrit_commands": [asdict(each) for each in operations.commands],
         "waits": [asdict(each) for each in operations.waits[:MOST_LISTED]],
         "waits_total": len(operations.waits),
         "undelivered_reports": [asdict(each) for each in operations.undelivered[:MOST_LISTED]],

@@ -3,6 +3,7 @@
 import pytest
 from gerrit_parts import PROJECT, settings_for
 
+from ci_gate.gerrit import attempts
 from ci_gate.gerrit.commands import CommandPool
 from ci_gate.gerrit.ssh_access import SshAccess
 from ci_gate.sandbox.gerrit import SandboxGerrit
@@ -36,3 +37,12 @@ async def access(gerrit):
 @pytest.fixture
 def change(gerrit):
     return gerrit.create_change(PROJECT, {"file": "x\n"}, "Change something\n", by="dev")
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch, tmp_path):
+    """The usual pause between two connections is for servers of others; and nobody's own SSH files are looked at."""
+    monkeypatch.setattr(attempts, "SPACING_S", 0.0)
+    monkeypatch.setattr(attempts, "ATTEMPTS", attempts.Attempts())
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)

@@ -120,7 +120,7 @@ class RestDouble:
         shown = dict(self.change)
         if "SUBMIT_REQUIREMENTS" not in options:
             shown.pop("submit_requirements", None)
-        return _good([shown] if f"change:{self.change['_number']}" in request.query["q"].split(" OR ") else [])
+        return _good([shown] if f"change:{self.change['_number']}" in request.query["q"].strip("()").split(" OR ") else [])
 
     async def _review(self, request: web.Request) -> web.Response:
         body = await request.json()

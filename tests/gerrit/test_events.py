@@ -63,6 +63,75 @@ def test_the_account_is_the_one_that_did_it():
     assert event().account is None
 
 
+PEOPLE = (
+    ("patchset-created", "uploader"),
+    ("draft-published", "uploader"),
+    ("change-abandoned", "abandoner"),
+    ("change-restored", "restorer"),
+    ("change-merged", "submitter"),
+    ("merge-failed", "submitter"),
+    ("comment-added", "author"),
+    ("reviewer-added", "reviewer"),
+    ("reviewer-deleted", "remover"),
+    ("vote-deleted", "remover"),
+    ("topic-changed", "changer"),
+    ("hashtags-changed", "editor"),
+    ("custom-keyed-values-changed", "editor"),
+    ("assignee-changed", "changer"),
+    ("wip-state-changed", "changer"),
+    ("private-state-changed", "changer"),
+    ("change-deleted", "deleter"),
+)
+WITHOUT_CHANGE = (
+    "batch-ref-updated",
+    "project-created",
+    "project-head-updated",
+    "dropped-output",
+    "ref-replicated",
+    "ref-replication-done",
+    "ref-replication-scheduled",
+)
+
+
+@pytest.mark.parametrize(("kind", "field"), PEOPLE)
+def test_each_type_has_its_account_and_no_other(kind, field):
+    everybody = {each: {"username": each} for _, each in PEOPLE}
+    assert event(type=kind, **everybody).account == Account(None, None, field)
+    assert is_known(kind)
+
+
+@pytest.mark.parametrize("kind", WITHOUT_CHANGE)
+def test_types_that_name_no_change_are_known_and_trigger_nothing(kind):
+    assert is_known(kind)
+    assert event_of({"type": kind, "project": "p"}, SETTINGS) is None
+
+
+def test_an_update_of_a_ref_by_nobody_is_one():
+    update = {"project": "p", "refName": "refs/tags/v1", "oldRev": "0" * 40, "newRev": "1" * 40}
+    assert event_of({"type": "ref-updated", "refUpdate": update}, SETTINGS).account is None
+    told = {"type": "ref-updated", "refUpdate": update, "submitter": {"username": "ann"}}
+    assert event_of(told, SETTINGS).account.username == "ann"
+
+
+def test_fields_that_nobody_knows_yet_change_nothing():
+    known = event(author={"username": "ann"}, approvals=[{"type": "Verified", "value": "1"}], instanceId="a")
+    new = {"brandNew": {"deep": [1, {"er": None}]}}
+    change = {"project": "demo/app", "branch": "master", "number": 7, "url": "https://r/7"} | new
+    told = event(
+        author={"username": "ann", "tags": ["SERVICE_USER"]} | new,
+        approvals=[{"type": "Verified", "value": "1", "voter": {}} | new],
+        change=change,
+        patchSet={"number": 2, "ref": "refs/changes/07/7/2"} | new,
+        instanceId="another-one",
+        **new,
+    )
+    assert told == known
+
+
+def test_a_deleted_change_has_no_patch_set():
+    assert event(type="change-deleted", patchSet=None).patchset is None
+
+
 def test_a_comment_is_kept_byte_for_byte():
     text = 'Patch Set 2: Verified+1\n\n  recheck "x" \\n\n'
     assert event(comment=text).comment == text

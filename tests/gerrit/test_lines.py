@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+from gerrit_parts import SAMPLES, VERSIONS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +18,18 @@ def test_every_cut_gives_the_same_lines():
     for cut in range(len(data) + 1):
         reader = LineReader()
         assert reader.feed(data[:cut]) + reader.feed(data[cut:]) == ['{"a": "ä€😀"}', '{"b": 2}']
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_recorded_stream_cut_at_every_byte_gives_the_same_events(version):
+    data = (SAMPLES / f"events-{version}.jsonl").read_bytes()
+    events = data.splitlines(keepends=True)[:2]
+    whole = LineReader().feed(b"".join(events))
+    for cut in range(len(events[0]) + 1):
+        reader = LineReader()
+        assert reader.feed(events[0][:cut]) + reader.feed(events[0][cut:] + events[1]) == whole
+    reader = LineReader()
+    assert [line for byte in b"".join(events) for line in reader.feed(bytes([byte]))] == whole
 
 
 @given(st.lists(st.integers(0, len(TEXT.encode())), max_size=8))

@@ -98,3 +98,26 @@ def test_recorded_changes_give_their_history(version):
     seen = Seen()
     assert seen.find(found) == found
     assert seen.find(found) == []
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Set private", "private-state-changed"),
+        ("Unset private", "private-state-changed"),
+        ("Set Work In Progress", "wip-state-changed"),
+        ("Set Ready For Review\n\nhave a look", "wip-state-changed"),
+        ("Unset privateer", None),
+    ],
+)
+def test_a_change_that_was_hidden_or_shown_is_told(message, kind):
+    assert [each.type for each in events_of(record((110, message)), 105, SETTINGS)] == ([kind] if kind else [])
+
+
+@pytest.mark.parametrize("kind", ["wip-state-changed", "private-state-changed"])
+def test_a_stream_that_names_no_patch_set_is_understood(kind):
+    seen = Seen()
+    stream = Event(kind, "gerrit", project="org/app", number="1", created_on=110)
+    query = Event(kind, "gerrit", project="org/app", number="1", patchset="1", created_on=110)
+    assert seen.tell(stream)
+    assert seen.find([query]) == []

@@ -9,6 +9,7 @@ import pytest
 from gerrit_parts import VERSIONS, recorded_rest
 from rest_double import PROJECT, Fault, RestDouble
 
+from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit.rest import Answer, RestSession
 from ci_gate.gerrit.rest_access import RestAccess
 from ci_gate.gerrit.rest_review import _judge, _Posting, _There, input_of
@@ -32,6 +33,11 @@ async def access(double):
     made = RestAccess(double.settings())
     yield made
     await made.close()
+
+
+@pytest.fixture
+def session():
+    return RestSession(GerritSettings("gerrit", "gerrit.invalid", "ci", password="secret"))
 
 
 async def test_message_and_vote_arrive(double, access):
@@ -160,22 +166,38 @@ def test_things_are_done_in_the_order_of_the_command_over_ssh(double):
 @pytest.mark.parametrize(
     "name", ["refused-submit-conflict", "refused-submit-not-ready", "refused-submit-parent-not-ready"]
 )
-def test_a_refusal_to_submit_as_recorded_is_final(version, name):
+def test_a_refusal_to_submit_as_recorded_is_final(session, version, name):
     sample = recorded_rest(version)[name]
-    refusal = _judge(SUBMIT, Answer(sample["status"], sample["answer"]))
+    refusal = _judge(session, SUBMIT, Answer(sample["status"], sample["answer"]))
     assert refusal.outcome is DeliveryOutcome.REFUSED
     assert refusal.instead is None
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_vote_too_high_as_recorded_leaves_the_message(version):
+def test_a_vote_too_high_as_recorded_leaves_the_message(session, version):
     sample = recorded_rest(version)["refused-vote-too-high"]
-    refusal = _judge(REVIEW, Answer(sample["status"], sample["answer"]))
+    refusal = _judge(session, REVIEW, Answer(sample["status"], sample["answer"]))
     assert refusal.instead == replace(REVIEW, labels=())
 
 
-def test_a_change_that_is_merged_already_needs_no_submit():
-    assert _judge(SUBMIT, Answer(409, "change is merged\n")).outcome is DeliveryOutcome.DELIVERED
+async def test_a_change_that_is_merged_already_needs_no_submit_and_the_message_is_posted(double, access):
+    double.change["status"] = "MERGED"
+    double.faults = [Fault("/review", 409, "change is merged\n")]
+    delivery = await access.post_review(SUBMIT)
+    assert delivery.outcome is DeliveryOutcome.DELIVERED
+    assert double.ours() == [f"Patch Set 3:\n\n{SUBMIT.message}"]
+
+
+async def test_a_message_too_long_for_this_gerrit_is_cut_and_the_next_one_from_the_start(double, access):
+    double.faults = [Fault("/review", 400, "Comment size exceeds limit (9000 > 2000)\n")]
+    long = replace(REVIEW, message="\n".join(f"- job-{number} http://logs/{number} : SUCCESS" for number in range(300)))
+    assert (await access.post_review(long)).outcome is DeliveryOutcome.DELIVERED
+    (said,) = double.ours()
+    assert len(said) < 2100
+    assert "The rest was cut" in said
+    await access.post_review(long)
+    assert double.ours() == [said, said]
+    assert len(double.posts()) == 3
 
 
 def test_options_become_what_they_are_in_a_review():

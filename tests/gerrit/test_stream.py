@@ -8,16 +8,17 @@ import contextlib
 import pytest
 from gerrit_parts import PROJECT, recorded_events, settings_for, when
 
+from ci_gate.gerrit import lines
 from ci_gate.gerrit import stream as stream_module
-from ci_gate.gerrit.stream import EventStream
+from ci_gate.gerrit.stream import Backoff, EventStream
 
 
 class Listening:
     """A running stream and what it has told."""
 
     def __init__(self, gerrit, **options) -> None:
-        self.events = []
-        self.stream = EventStream(settings_for(gerrit, **options), self.events.append)
+        self.events, self.alerts = [], []
+        self.stream = EventStream(settings_for(gerrit, **options), self.events.append, on_alert=self.alerts.append)
 
     async def __aenter__(self):
         self._task = asyncio.create_task(self.stream.run())
@@ -116,6 +117,76 @@ async def test_an_account_without_the_right_to_listen_is_told_so(gerrit, monkeyp
     async with Listening(gerrit, user="deaf", sshkey=gerrit.key_file("deaf")) as made:
         await when(lambda: "not permitted" in made.stream.state.detail, "the refusal")
         assert made.stream.state.reconnects == 0
+        assert made.alerts == ["no event stream: stream events not permitted"]
+
+
+async def test_an_account_that_is_not_let_in_is_told_to_the_operator_once_and_left_alone(gerrit, monkeypatch):
+    monkeypatch.setattr(stream_module, "ACCOUNT_PAUSE_S", 0.05)
+    async with Listening(gerrit, user="nobody") as made:
+        await when(lambda: made.stream.state.reconnects >= 3, "three tries")
+        (alert,) = made.alerts
+        assert "does not let user nobody in" in alert
+
+
+async def test_another_host_key_is_told_to_the_operator(gerrit):
+    async with Listening(gerrit) as made:
+        await made.up()
+        gerrit.change_host_key()
+        gerrit.stop()
+        gerrit.start()
+        await when(lambda: made.alerts, "the alert")
+        assert "has CHANGED" in made.alerts[0]
+
+
+async def test_one_whose_ssh_server_lives_and_answers_no_command_is_noticed(gerrit):
+    """Neither keepalives nor new channels tell: its TCP connection and its SSH server are well."""
+    async with Listening(gerrit, stream_timeout_s=0.6) as made:
+        await made.up()
+        gerrit.faults.stall("version")
+        await when(lambda: not made.stream.state.connected, "the silence to be noticed")
+        assert "does not answer" in made.stream.state.detail
+        gerrit.faults.clear()
+        await made.up()
+
+
+async def test_one_that_refuses_more_channels_lives(gerrit):
+    async with Listening(gerrit, stream_timeout_s=0.4) as made:
+        await made.up()
+        gerrit.faults.most_channels = 1
+        await when(lambda: gerrit.faults.refused_channels >= 2, "two refusals")
+        assert made.stream.state.connected
+        assert made.stream.state.reconnects == 0
+
+
+async def test_a_line_of_several_mebibytes_is_taken_and_one_over_the_limit_passed_over(gerrit, listening):
+    def event(number: int, length: int) -> dict:
+        change = {"project": "p", "branch": "b", "number": number}
+        return {"type": "comment-added", "change": change, "comment": "x" * length}
+
+    for number, length in enumerate((lines.LONGEST_LINE - 1000, lines.LONGEST_LINE, 10), 1):
+        gerrit.send_event(event(number, length))
+    await when(lambda: len(listening.events) == 2, "the others")
+    assert [(each.number, len(each.comment)) for each in listening.events] == [
+        ("1", lines.LONGEST_LINE - 1000),
+        ("3", 10),
+    ]
+    assert listening.stream.state.broken_lines == 1
+    assert listening.stream.state.reconnects == 0
+
+
+def test_pauses_double_up_to_a_minute(monkeypatch):
+    monkeypatch.undo()
+    backoff = Backoff(jitter=lambda: 1.0)
+    assert [backoff.pause_s(0.0) for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert backoff.pause_s(59.0) == 60
+    assert [backoff.pause_s(60.0), backoff.pause_s(0.0)] == [1, 2], "a minute of health makes good"
+
+
+def test_pauses_are_spread_and_never_under_a_second(monkeypatch):
+    monkeypatch.undo()
+    spread = [[backoff.pause_s(0.0) for _ in range(5)] for backoff in (Backoff() for _ in range(50))]
+    assert all(pauses[0] >= 1.0 and 12.8 <= pauses[4] <= 19.2 for pauses in spread)
+    assert len({pauses[4] for pauses in spread}) > 40
 
 
 async def test_an_update_that_came_in_a_batch_is_told_once(gerrit, listening):

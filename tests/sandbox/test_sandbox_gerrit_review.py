@@ -6,6 +6,7 @@ import pytest
 
 from ci_gate.sandbox.gerrit_options import split
 
+REJECTED = "One or more comments were rejected in validation: Comment size exceeds limit (16385 > 16384)"
 FAILED = "\n\nfatal: one or more reviews failed; review output above\n"
 CONFLICT = (
     "Failed to submit 1 change due to the following problems:\nChange 2: Change could not be merged due to a path "
@@ -117,7 +118,7 @@ def reviewed(unchanging_gerrit):
         ("dev", "--verified 1 -m no 1,1", 'Applying label "Verified": 1 is restricted'),
         ("ci-gate", "--label Verified=7 1,1", 'Applying label "Verified": 7 is restricted'),
         ("dev", "--submit 1,1", "submit not permitted"),
-        ("ci-gate", f"-m {'x' * 16385} 1,1", "Comment size exceeds limit (16385 > 16384)"),
+        ("ci-gate", f"-m {'x' * 16385} 1,1", REJECTED),
     ],
 )
 def test_a_refusal_gives_gerrits_reason_and_stores_nothing(reviewed, connect, username, arguments, reason):

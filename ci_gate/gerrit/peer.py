@@ -1,0 +1,30 @@
+"""One Gerrit as we have come to know it, whichever way it is asked: what it takes, and how much it may be given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from ci_gate.config.settings import GerritSettings
+from ci_gate.gerrit.labels import LabelWatch
+from ci_gate.gerrit.lengths import LONGEST_MESSAGE
+from ci_gate.gerrit.pace import Pace
+
+log = structlog.stdlib.get_logger("zuul.GerritConnection")
+
+
+class Peer:
+    """``settings.max_ssh_channels`` commands or requests at the same time; the others wait their turn (``pace``).
+
+    ``alert`` gets a text when an operator has to do something; ``measured`` how many seconds a command took.
+    ``longest_message``: in UTF-16 units, less where a site takes less than is usual.
+    """
+
+    def __init__(self, settings: GerritSettings) -> None:
+        self.settings = settings
+        self.pace = Pace(settings.name, settings.max_ssh_channels, settings.commands_per_minute)
+        self.alert: Callable[[str], None] = lambda text: log.error(text, connection=settings.name)
+        self.measured: Callable[[float], None] = lambda _: None
+        self.labels = LabelWatch(settings.user, lambda text: self.alert(text))  # noqa: PLW0108  # another one may be set
+        self.longest_message = LONGEST_MESSAGE
