@@ -30,7 +30,7 @@ class Fault:
     status: int = 0  # 0: the connection is cut
     text: str = "trouble"
     headers: dict = field(default_factory=dict)
-    applied: bool = False  # cut only after it was carried out
+    applied: bool = False  # only after it was carried out
     stall_s: float = 0.0
 
 
@@ -82,6 +82,8 @@ class RestDouble:
         if fault is not None:
             self.faults.remove(fault)
             await asyncio.sleep(fault.stall_s)
+            if fault.status and fault.applied:
+                await self._serve(request, path)
             if fault.status:
                 return web.Response(status=fault.status, text=fault.text, headers=fault.headers)
             if fault.applied:

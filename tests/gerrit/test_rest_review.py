@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from dataclasses import replace
 
@@ -106,6 +107,27 @@ async def test_a_lost_answer_leads_to_one_message_and_one_submit(double, access,
     assert len(double.ours()) == 1
     assert double.change["status"] == "MERGED"
     assert double.posts().count("submit") == (2 if (path, applied) == ("/submit", False) else 1)
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_whatever_fails_and_however_often_it_ends_with_one_message_and_one_submit(double, access, seed):
+    draw = random.Random(seed)  # noqa: S311  # faults from a seed
+    double.faults = [
+        Fault(
+            draw.choice(["/review", "/submit", "~1"]),
+            draw.choice([0, 0, 500, 502, 429, 412]),
+            applied=draw.random() < 0.5,
+        )
+        for _ in range(draw.randint(1, 5))
+    ]
+    began, tries = time.time(), 1
+    delivery = await access.post_review(SUBMIT)
+    while delivery.outcome in (DeliveryOutcome.UNREACHABLE, DeliveryOutcome.TRANSIENT) and tries < 10:
+        tries += 1
+        delivery = await access.post_review(SUBMIT, first_tried_at=began)
+    assert delivery.outcome is DeliveryOutcome.DELIVERED, f"seed {seed}: {delivery.text}"
+    assert len(double.ours()) == 1
+    assert double.change["status"] == "MERGED"
 
 
 async def test_between_vote_and_submit_a_crash_leaves_only_the_submit_to_do(double, access):
