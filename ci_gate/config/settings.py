@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from ci_gate.job_servers import TlsFiles
 from ci_gate.model.options import SchedulerSettings as SchedulerSettings  # noqa: PLC0414 - part of Settings
 
 
@@ -62,12 +63,18 @@ DRIVER_OF: Mapping[type, str] = {GerritSettings: "gerrit", SmtpSettings: "smtp",
 
 @dataclass(frozen=True, slots=True)
 class GearmanSettings:
-    """Where builds go. ``server`` is one host."""
+    """Where builds go. ``others`` are further servers, host and port, for when the first one is down."""
 
     server: str = "127.0.0.1"
     port: int = 4730
     check_job_registration: bool = True
     admin_functions: bool = True
+    others: tuple[tuple[str, int], ...] = ()
+    tls: TlsFiles | None = None
+
+    @property
+    def servers(self) -> tuple[tuple[str, int], ...]:
+        return ((self.server, self.port), *self.others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,7 @@ class GearmanServerSettings:
     start: bool = False
     listen_address: str = ""
     log_config: Path | None = None
+    tls: TlsFiles | None = None
 
 
 @dataclass(frozen=True, slots=True)

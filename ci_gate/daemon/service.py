@@ -41,10 +41,10 @@ from ci_gate.daemon.timers import Timers
 from ci_gate.daemon.tips import BranchTips
 from ci_gate.daemon.waits import Waits
 from ci_gate.gearman.functions_offered import OfferedFunctions
-from ci_gate.gearman.inquiry import Address
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gearman.server_process import GearmanServerError, ServerProcess
 from ci_gate.gerrit.commands import CommandPool
+from ci_gate.job_servers import addresses
 from ci_gate.merger.claim import ClaimError, check_git, claimed
 from ci_gate.merger.interface import Merger
 from ci_gate.merger.local import LocalMerger
@@ -324,7 +324,7 @@ class Service:
         parts.push_async_callback(launcher.stop)
         if gearman.admin_functions:
             functions = gearman_functions(handlers(self._commands, self._view, self.scheduler.decisions))
-            offered = OfferedFunctions(Address(gearman.server, gearman.port), functions)
+            offered = OfferedFunctions(addresses(gearman.servers, gearman.tls), functions)
             await offered.start()
             parts.push_async_callback(offered.stop)
         return outbox

@@ -11,12 +11,12 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from enum import Enum
 
 import gear
 
 from ci_gate.gearman.wire import GET_STATUS_UNIQUE, PRODUCT
+from ci_gate.job_servers import Address
 
 SILENCE_S = 2.0  # gear's server does not answer "version" at all
 ANSWER_S = 10.0
@@ -40,15 +40,6 @@ class Standing(Enum):
 
 class InquiryError(Exception):
     """No answer, or none that can be understood."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 async def identify(server: Address, *, silence_s: float = SILENCE_S) -> tuple[ServerKind, str]:
@@ -106,7 +97,7 @@ async def _connection(
     writer = None
     try:
         async with asyncio.timeout(deadline_s):
-            reader, writer = await asyncio.open_connection(server.host, server.port)
+            reader, writer = await asyncio.open_connection(server.host, server.port, ssl=server.tls)
             writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             yield reader, writer
     except TimeoutError as error:

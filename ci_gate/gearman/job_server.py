@@ -3,6 +3,7 @@
 ``server.py`` runs it in a process of its own. It knows no settings and nothing of builds. What differs from gear's:
 
 * Nagle's algorithm is off on every socket, the accept backlog is long enough for a storm of reconnects.
+* With TLS, shaking hands with one peer does not keep others waiting.
 * A second submission of a function and unique that it knows attaches to the first job: same handle, all of its
   clients hear of it, and who comes late is told the latest data and status. A running job outlives its clients.
 * A worker may say that it ``resumes``: then what it was at when its connection broke waits, with the same handle, for
@@ -22,6 +23,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -30,6 +32,7 @@ import gear
 from gear import constants
 
 from ci_gate import __version__
+from ci_gate.gearman.handshakes import Handshakes
 from ci_gate.gearman.kept import KeptResults
 from ci_gate.gearman.waiting import ServerJob, WaitingJobs
 from ci_gate.gearman.wire import CAN_DO_MANY, GET_STATUS_UNIQUE, PRODUCT, RESUMES, STATUS_RES_UNIQUE
@@ -49,7 +52,10 @@ class JobServer(gear.Server):  # type: ignore[misc] # gear has no annotations
     # gear sets this one only after its threads have started.
     statsd: StatsdLines | None = None
 
-    def __init__(self, host: str, port: int, statsd: StatsdLines | None = None) -> None:
+    def __init__(
+        self, host: str, port: int, statsd: StatsdLines | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._handshakes = Handshakes(tls)
         self._waiting = WaitingJobs()
         self._by_unique: dict[tuple[bytes, bytes], ServerJob] = {}
         self._asleep: set[Any] = set()
@@ -113,11 +119,29 @@ class JobServer(gear.Server):  # type: ignore[misc] # gear has no annotations
     # Connections
 
     def _registerConnection(self, conn: Any) -> None:
-        conn.conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        """On gear's accepting thread."""
+        try:
+            conn.conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._handshakes.begin(conn)
+        except OSError as error:
+            self.log.info("%s has gone again: %s", conn, error)
+            self.active_connections.remove(conn)
+            conn.conn.close()
+            return
         super()._registerConnection(conn)
+
+    def _processPollEvent(self, conn: Any, event: int) -> None:
+        try:
+            shaken = self._handshakes.go_on(conn)
+        except OSError:
+            self._lostConnection(conn)
+            return
+        if shaken:
+            super()._processPollEvent(conn, event)
 
     def _lostConnection(self, conn: Any) -> None:
         self._asleep.discard(conn)
+        self._handshakes.forget(conn)
         resumes = conn in self._resuming
         self._resuming.discard(conn)
         for job in list(conn.related_jobs.values()):

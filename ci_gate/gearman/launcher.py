@@ -33,8 +33,9 @@ from ci_gate.gearman import inquiry
 from ci_gate.gearman.builds import Builds, Counts, Doer
 from ci_gate.gearman.client import ClientEvents, GearmanClient, NotSentError, RefusedError, Said, Submission
 from ci_gate.gearman.functions import KnownFunctions
-from ci_gate.gearman.inquiry import Address, InquiryError, ServerKind, Standing
+from ci_gate.gearman.inquiry import InquiryError, ServerKind, Standing
 from ci_gate.gearman.times import LauncherTimes
+from ci_gate.job_servers import Address, addresses
 from ci_gate.model.build import BuildEnd, BuildRequest, BuildUpdate
 
 T = TypeVar("T")
@@ -70,12 +71,15 @@ class GearmanLauncher:
         state_dir: Path | None = None,
         times: LauncherTimes | None = None,
     ) -> None:
-        self._server = Address(settings.server, settings.port)
+        """Raises TlsError."""
+        servers = addresses(settings.servers, settings.tls)
+        self._server = servers[0]
+        self._troubles: dict[Address, str] = {}
         self._check_registration = settings.check_job_registration
         self._on_update = on_update
         self._on_end = on_end
         self._times = times or LauncherTimes()
-        self._client = GearmanClient(self._server, self._events(), reconnect_s=self._times.reconnect)
+        self._client = GearmanClient(servers, self._events(), reconnect_s=self._times.reconnect)
         self._functions = KnownFunctions(state_dir, stable_s=self._times.list_stable, limit_s=self._times.list_limit)
         self._connection: int | None = None
         self._since = time.time()
@@ -141,8 +145,10 @@ class GearmanLauncher:
             answered=self._answered,
         )
 
-    def _connected(self, connection: int) -> None:
+    def _connected(self, connection: int, server: Address) -> None:
         self._connection = connection
+        self._server = server
+        self._troubles.clear()
         self._asked_at = None
         self._functions.connected(_now())
         self._change("connected")
@@ -156,21 +162,22 @@ class GearmanLauncher:
         if self._check_registration:
             self._connection_tasks.append(group.create_task(self._follow_functions()))
 
-    def _lost(self, connection: int) -> None:
+    def _lost(self, connection: int, reason: str) -> None:
         if connection != self._connection:
             return
         self._connection = None
         for task in self._connection_tasks:
             task.cancel()
         self._builds.connection_lost()
-        self._change("the connection was lost")
-        log.warning("lost the connection to the job server", server=str(self._server))
+        self._change("the connection was lost" + (f": {reason}" if reason else ""))
+        log.warning("lost the connection to the job server", server=str(self._server), reason=reason or None)
 
-    def _unreachable(self, reason: str) -> None:
-        detail = f"cannot connect: {reason}"
-        if detail != self._detail:
-            self._change(detail)
-            log.warning("cannot connect to the job server, trying on", server=str(self._server), reason=reason)
+    def _unreachable(self, server: Address, reason: str) -> None:
+        if reason == self._troubles.get(server):
+            return
+        self._troubles[server] = reason
+        self._change("cannot connect: " + "; ".join(f"{each}: {why}" for each, why in self._troubles.items()))
+        log.warning("cannot connect to the job server, trying on", server=str(server), reason=reason)
 
     def _created(self, connection: int, unique: str, handle: bytes) -> None:
         if connection == self._connection:

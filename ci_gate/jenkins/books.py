@@ -165,9 +165,10 @@ class Books:
             self._tell_start(build)
 
     def unclaim(self) -> None:
-        """The connection is lost: builds go on, and what they end with is kept."""
+        """A connection is lost: builds go on, and what they end with is kept."""
         for build in self._builds.values():
-            build.claim = None
+            if build.claim is not None and not build.claim.is_ours:
+                build.claim = None
 
     def stop(self, build: Build) -> None:
         if build.stop_at is None:

@@ -19,6 +19,7 @@ from ci_gate.config.settings import GearmanServerSettings, GearmanSettings
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gearman.server_process import ServerProcess
 from ci_gate.gearman.times import LauncherTimes
+from ci_gate.job_servers import TlsFiles
 from ci_gate.model.build import BuildEnd, BuildRequest, BuildUpdate
 
 HOST = "127.0.0.1"
@@ -55,12 +56,13 @@ async def when(condition: Callable[[], object], what: str):
 class Embedded:
     """Our own server, in its child process."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: TlsFiles | None = None) -> None:
         self.port = free_port()
+        self._settings = GearmanServerSettings(start=True, listen_address=HOST, tls=tls)
         self._process: ServerProcess | None = None
 
     async def start(self) -> None:
-        self._process = ServerProcess(GearmanServerSettings(start=True, listen_address=HOST), self.port)
+        self._process = ServerProcess(self._settings, self.port)
         await self._process.start()
 
     async def stop(self) -> None:
@@ -72,12 +74,13 @@ class Embedded:
 class Gear:
     """gear's own server, in threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: TlsFiles | None = None) -> None:
         self.port = free_port()
+        self._tls = {"ssl_key": tls.key, "ssl_cert": tls.cert, "ssl_ca": tls.ca} if tls else {}
         self._server: gear.Server | None = None
 
     async def start(self) -> None:
-        self._server = gear.Server(self.port, HOST)
+        self._server = gear.Server(self.port, host=HOST, **self._tls)
 
     async def stop(self) -> None:
         server, self._server = self._server, None
