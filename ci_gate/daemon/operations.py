@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ci_gate.daemon.catching_up import CatchingUp
 from ci_gate.daemon.waits import Waits
-from ci_gate.gearman.builds import Counts
+from ci_gate.gearman.build import Counts
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gerrit.stream import EventStream
 from ci_gate.model.operations import BuildStatistics, CatchUp, ConnectionHealth, ConnectionState, Operations, Trouble

@@ -30,13 +30,14 @@ import structlog
 
 from ci_gate.config.settings import GearmanSettings
 from ci_gate.gearman import inquiry
-from ci_gate.gearman.builds import Builds, Counts, Doer
+from ci_gate.gearman.build import Counts, Doer
+from ci_gate.gearman.builds import Builds
 from ci_gate.gearman.client import ClientEvents, GearmanClient, NotSentError, RefusedError, Said, Submission
 from ci_gate.gearman.functions import KnownFunctions
 from ci_gate.gearman.inquiry import InquiryError, ServerKind, Standing
 from ci_gate.gearman.times import LauncherTimes
 from ci_gate.job_servers import Address, addresses
-from ci_gate.model.build import BuildEnd, BuildRequest, BuildUpdate
+from ci_gate.model.build import Begun, BuildEnd, BuildRequest, BuildUpdate
 
 T = TypeVar("T")
 
@@ -113,9 +114,12 @@ class GearmanLauncher:
             await asyncio.wait([self._task])
         self._builds.close()
 
-    def launch(self, request: BuildRequest) -> None:
-        """Hand a build to the workers as soon as that is possible. A uuid that is under way is not sent twice."""
-        self._builds.add(request)
+    def launch(self, request: BuildRequest, begun: Begun | None = None) -> None:
+        """Hand a build to the workers as soon as that is possible. A uuid that is under way is not sent twice.
+
+        ``begun``: it was launched before, by a process before this one, and a worker had begun it.
+        """
+        self._builds.add(request, begun)
         if not self._knows(request.function):
             self._missing_function.set()
 

@@ -42,11 +42,12 @@ class Stops:
     def __contains__(self, unique: object) -> bool:
         return unique in self._stops
 
-    def ask(self, manager: str, job: str, number: int) -> None:
-        """Have the manager stop build ``number`` of ``job``."""
-        log.info("stopping build", job=job, number=number, manager=manager)
-        data = json.dumps({"name": job, "number": number}).encode()
-        self._add(f"stop:{manager}", data)
+    def ask(self, manager: str, job: str, number: int | None, uuid: str) -> None:
+        """Have the manager stop build ``number`` of ``job``. Ours know builds by their ``uuid`` too, before they have a
+        number; the Jenkins plugin does not look at it."""
+        log.info("stopping build", job=job, number=number, manager=manager, uuid=uuid)
+        known: dict[str, object] = {"name": job} if number is None else {"name": job, "number": number}
+        self._add(f"stop:{manager}", json.dumps(known | {"uuid": uuid}).encode())
 
     def created(self, unique: str, handle: bytes) -> None:
         """The server has it; from now on it has ``limit_s``."""

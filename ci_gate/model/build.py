@@ -42,6 +42,14 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """As what a worker runs a build: it is stopped by that."""
+
+    manager: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class BuildUpdate:
     """What a worker said while the build runs; None means: nothing said about it.
 

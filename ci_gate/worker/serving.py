@@ -153,11 +153,12 @@ class CommandWorker:
     def _stop(self, job: Job) -> None:
         try:
             wanted = json.loads(job.arguments)
-            name, number = str(wanted["name"]), int(wanted["number"])
+            name, number, unique = str(wanted["name"]), int(wanted["number"]), str(wanted.get("uuid", ""))
         except (ValueError, KeyError, TypeError) as problem:
             job.exception(f"the request cannot be understood: {problem!r}")
             return
-        run = next((each for each in self._runs.values() if (each.name, each.number) == (name, number)), None)
+        runs = [self._runs[unique]] if unique in self._runs else self._runs.values()
+        run = next((each for each in runs if (each.name, each.number) == (name, number)), None)
         if run is None:
             job.exception("there is no such build")
         elif run.result is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 from gearman_parts import HOST, Bench, Worker, data, free_port, when
@@ -52,7 +53,7 @@ async def test_a_build_that_runs_is_attached_to_and_can_be_cancelled_by_the_next
             after.launch(uuid=unique)
             after.launcher.cancel(unique)
             stop = await manager.job()
-        assert stop.arguments == b'{"name": "unit", "number": 7}'
+        assert json.loads(stop.arguments) == {"name": "unit", "number": 7, "uuid": unique}
         assert len(worker.jobs) == 1
     finally:
         worker.stop()
