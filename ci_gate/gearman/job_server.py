@@ -36,6 +36,7 @@ from ci_gate.gearman.handshakes import Handshakes
 from ci_gate.gearman.kept import KeptResults
 from ci_gate.gearman.waiting import ServerJob, WaitingJobs
 from ci_gate.gearman.wire import CAN_DO_MANY, GET_STATUS_UNIQUE, PRODUCT, RESUMES, STATUS_RES_UNIQUE
+from ci_gate.keep_alive import keep_alive
 from ci_gate.statsd import StatsdLines
 
 BACKLOG = 1024
@@ -63,7 +64,7 @@ class JobServer(gear.Server):  # type: ignore[misc] # gear has no annotations
         self._kept = KeptResults()
         self._handlers = self._packet_handlers()
         try:
-            super().__init__(port, host=host or None, keepalive=True, tcp_keepidle=60, tcp_keepintvl=15, tcp_keepcnt=4)
+            super().__init__(port, host=host or None)
         except socket.gaierror:
             raise
         except Exception as error:
@@ -121,7 +122,7 @@ class JobServer(gear.Server):  # type: ignore[misc] # gear has no annotations
     def _registerConnection(self, conn: Any) -> None:
         """On gear's accepting thread."""
         try:
-            conn.conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            keep_alive(conn.conn)
             self._handshakes.begin(conn)
         except OSError as error:
             self.log.info("%s has gone again: %s", conn, error)

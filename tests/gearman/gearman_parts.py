@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -62,13 +64,19 @@ class Embedded:
         self._process: ServerProcess | None = None
 
     async def start(self) -> None:
-        self._process = ServerProcess(self._settings, self.port)
+        self._process = ServerProcess(self._settings, self.port, first_pause_s=0.2)
         await self._process.start()
 
     async def stop(self) -> None:
         if self._process:
             await self._process.stop()
             self._process = None
+
+    async def break_down(self) -> None:
+        """Killed without a chance to say anything, and started again by whoever watches it."""
+        os.kill(self._process.pid, signal.SIGKILL)
+        await when(lambda: self._process.pid is None, "its death")
+        await when(lambda: self._process.pid is not None, "its next life")
 
 
 class Gear:
@@ -109,6 +117,11 @@ class Gearmand:
         if process:
             process.terminate()
             await asyncio.to_thread(process.wait, 10)
+
+    async def break_down(self) -> None:
+        self._process.kill()
+        await asyncio.to_thread(self._process.wait, 10)
+        await self.start()
 
 
 class Worker:
@@ -154,7 +167,7 @@ class Bench:
         self.launcher = GearmanLauncher(
             GearmanSettings(HOST, port, **settings),
             on_update=self.updates.append,
-            on_end=self.ends.append,
+            on_end=self.ended,
             state_dir=state_dir,
             times=times,
         )
@@ -165,6 +178,9 @@ class Bench:
 
     async def __aexit__(self, *_: object) -> None:
         await self.launcher.stop()
+
+    def ended(self, end: BuildEnd) -> None:
+        self.ends.append(end)
 
     def launch(self, job: str = "unit", **options) -> str:
         request = request_for(job, **options)
