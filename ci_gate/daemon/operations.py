@@ -56,6 +56,7 @@ class Observer:
             troubles=tuple(self._troubles),
             builds=self._builds(),
             catch_ups=tuple(each.state for each in self.catch_ups.values()),
+            stalls=self.launcher.stalls if self.launcher else (),
         )
 
     def _connections(self) -> Iterator[ConnectionHealth]:

@@ -297,11 +297,9 @@ class Service:
         for database in databases.values():
             parts.callback(database.close)
         builds = Builds(self.inbox, estimates)
+        stalled = self._metrics.stalled if self._metrics else lambda _: None
         launcher = GearmanLauncher(
-            gearman,
-            on_update=builds.updated,
-            on_end=builds.ended,
-            state_dir=settings.state_dir,
+            gearman, on_update=builds.updated, on_end=builds.ended, on_stalls=stalled, state_dir=settings.state_dir
         )
         self.observer.launcher = launcher
         self.observer.databases = databases

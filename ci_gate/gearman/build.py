@@ -52,6 +52,7 @@ class Build:
     data: answers.Data = field(default_factory=dict)
     cancelled: bool = False
     runs: bool = False
+    queued_at: float = 0.0  # 0: no server has taken it yet
     heard_at: float = 0.0
     doubted_at: float | None = None
     timer: asyncio.TimerHandle | None = None

@@ -19,6 +19,7 @@ from ci_gate.gearman import answers
 from ci_gate.gearman.build import Build, Counts, Doer
 from ci_gate.gearman.client import Said, Submission
 from ci_gate.gearman.inquiry import ServerKind, Standing
+from ci_gate.gearman.stalls import LongWait
 from ci_gate.gearman.stops import Stops
 from ci_gate.gearman.times import LauncherTimes
 from ci_gate.model.build import Begun, BuildEnd, BuildRequest, BuildUpdate
@@ -153,6 +154,7 @@ class Builds:
                 self._doer.forget(handle)
             return
         build.handle = handle
+        build.queued_at = build.queued_at or _now()
         self._by_handle[handle] = build
         self._heard(build)
         _cancel_timer(build)
@@ -209,6 +211,17 @@ class Builds:
             for handle, build in self._by_handle.items()
             if build.doubted_at is not None or build.heard_at <= latest
         ]
+
+    def long_waits(self) -> dict[str, LongWait]:
+        """Builds that wait at the server for long, by function."""
+        now = _now()
+        waits: dict[str, LongWait] = {}
+        for build in self._by_handle.values():
+            waited_s = now - build.queued_at
+            if not build.started and not build.cancelled and waited_s >= self._times.stall:
+                known = waits.get(build.request.function, LongWait(0, 0.0))
+                waits[build.request.function] = LongWait(known.builds + 1, max(known.oldest_s, waited_s))
+        return waits
 
     # Lost connections
 

@@ -25,13 +25,14 @@ import random
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gear
 from gear import constants
 
 from ci_gate import __version__
+from ci_gate.gearman.admin_lines import idle_lines, listing, worker_line
 from ci_gate.gearman.handshakes import Handshakes
 from ci_gate.gearman.kept import KeptResults
 from ci_gate.gearman.waiting import ServerJob, WaitingJobs
@@ -352,9 +353,11 @@ class JobServer(gear.Server):  # type: ignore[misc] # gear has no annotations
         """One line of text; every one is answered. ``cancel job`` takes only what waits, and tells no client."""
         match request.command.split():
             case [b"status"]:
-                answer = _listing(b"%s\t%d\t%d\t%d" % (name, *n) for name, n in self._getFunctionStats().items())
+                answer = listing(b"%s\t%d\t%d\t%d" % (name, *n) for name, n in self._getFunctionStats().items())
             case [b"workers"]:
-                answer = _listing(_worker_line(each) for each in list(self.active_connections))
+                answer = listing(worker_line(each) for each in list(self.active_connections))
+            case [b"idle"]:
+                answer = listing(idle_lines(self.jobs.values(), list(self.active_connections), self._waiting.counts()))
             case [b"cancel", b"job", handle]:
                 answer = self._cancel(handle)
             case [b"version"]:
@@ -373,15 +376,6 @@ class JobServer(gear.Server):  # type: ignore[misc] # gear has no annotations
 
 def _response(packet_type: int, *arguments: bytes) -> Any:
     return gear.Packet(constants.RES, packet_type, b"\x00".join(arguments))
-
-
-def _listing(lines: Iterable[bytes]) -> bytes:
-    return b"".join(line + b"\n" for line in lines) + b".\n"
-
-
-def _worker_line(connection: Any) -> bytes:
-    where = f"{connection.conn.fileno()} {connection.host}".encode()
-    return b"%s %s : %s" % (where, connection.client_id or b"-", b" ".join(sorted(connection.functions)))
 
 
 def _why_not(host: str, port: int) -> OSError:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -35,9 +35,11 @@ from ci_gate.gearman.builds import Builds
 from ci_gate.gearman.client import ClientEvents, GearmanClient, NotSentError, RefusedError, Said, Submission
 from ci_gate.gearman.functions import KnownFunctions
 from ci_gate.gearman.inquiry import InquiryError, ServerKind, Standing
+from ci_gate.gearman.stalls import StallWatch
 from ci_gate.gearman.times import LauncherTimes
 from ci_gate.job_servers import Address, addresses
 from ci_gate.model.build import Begun, BuildEnd, BuildRequest, BuildUpdate
+from ci_gate.model.operations import Stall
 
 T = TypeVar("T")
 
@@ -69,6 +71,7 @@ class GearmanLauncher:
         *,
         on_update: Callable[[BuildUpdate], None],
         on_end: Callable[[BuildEnd], None],
+        on_stalls: Callable[[Sequence[Stall]], None] = lambda _: None,
         state_dir: Path | None = None,
         times: LauncherTimes | None = None,
     ) -> None:
@@ -89,6 +92,7 @@ class GearmanLauncher:
         self._to_send = asyncio.Event()
         self._to_resolve = asyncio.Event()
         self._builds = Builds(self._doer(), self._times)
+        self._stalls = StallWatch(self._builds.long_waits, self._times, on_stalls)
         self._missing_function = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._connection_tasks: list[asyncio.Task[None]] = []
@@ -128,6 +132,11 @@ class GearmanLauncher:
         self._builds.cancel(uuid)
 
     @property
+    def stalls(self) -> tuple[Stall, ...]:
+        """Builds that wait though workers are idle."""
+        return self._stalls.stalls
+
+    @property
     def state(self) -> LauncherState:
         return LauncherState(
             server=str(self._server),
@@ -162,7 +171,10 @@ class GearmanLauncher:
         self._to_send.set()
 
     def _serve_connection(self, group: asyncio.TaskGroup) -> None:
-        self._connection_tasks = [group.create_task(self._meet_server())]
+        self._connection_tasks = [
+            group.create_task(self._meet_server()),
+            group.create_task(self._stalls.watch(self._server)),
+        ]
         if self._check_registration:
             self._connection_tasks.append(group.create_task(self._follow_functions()))
 
@@ -173,6 +185,7 @@ class GearmanLauncher:
         for task in self._connection_tasks:
             task.cancel()
         self._builds.connection_lost()
+        self._stalls.clear()
         self._change("the connection was lost" + (f": {reason}" if reason else ""))
         log.warning("lost the connection to the job server", server=str(self._server), reason=reason or None)
 

@@ -21,4 +21,6 @@ class LauncherTimes:
     unknown_limit: float = 120.0  # without a connection, before a running build counts as lost (9)
     silence: float = 60.0  # of a build, before the server is asked whether it still knows it
     doubt: float = 10.0  # between two answers that it does not (4.1)
+    stall: float = 60.0  # of waiting at the server, before it is asked whether workers are idle
+    stall_look: float = 15.0  # between two such questions
     answer_limit: float = 30.0  # a server that leaves a question open for so long is given up
