@@ -19,8 +19,8 @@ from ci_gate.gearman import answers
 from ci_gate.gearman.build import Build, Counts, Doer
 from ci_gate.gearman.client import Said, Submission
 from ci_gate.gearman.inquiry import ServerKind, Standing
+from ci_gate.gearman.manager_jobs import ManagerJobs, describing
 from ci_gate.gearman.stalls import LongWait
-from ci_gate.gearman.stops import Stops
 from ci_gate.gearman.times import LauncherTimes
 from ci_gate.model.build import Begun, BuildEnd, BuildRequest, BuildUpdate
 
@@ -39,7 +39,7 @@ class Builds:
         self._times = times
         self._builds: dict[str, Build] = {}
         self._by_handle: dict[bytes, Build] = {}
-        self._stops = Stops(send=self._send, withdraw=doer.withdraw, limit_s=times.stop_limit)
+        self._manager_jobs = ManagerJobs(send=self._send, withdraw=doer.withdraw, limit_s=times.stop_limit)
 
     # What the daemon wants
 
@@ -90,7 +90,7 @@ class Builds:
         )
 
     def close(self) -> None:
-        self._stops.close()
+        self._manager_jobs.close()
         for build in self._builds.values():
             _cancel_timer(build)
 
@@ -114,7 +114,7 @@ class Builds:
         build = self._builds.get(submission.unique)
         if build is not None:
             build.sent = build.was_sent
-        if build is not None or submission.unique in self._stops:
+        if build is not None or submission.unique in self._manager_jobs:
             self.outgoing[submission.unique] = submission
 
     def not_sent(self, submission: Submission) -> None:
@@ -122,7 +122,7 @@ class Builds:
         if submission.unique in self._builds:
             self.unsure.add(submission.unique)
             self._doer.wake_resolver()
-        elif submission.unique in self._stops:
+        elif submission.unique in self._manager_jobs:
             self.outgoing[submission.unique] = submission
 
     def refused(self, submission: Submission, text: str) -> None:
@@ -130,8 +130,8 @@ class Builds:
         build = self._builds.get(submission.unique)
         if build:
             self._end(build, answers.EXCEPTION, reason=f"the Gearman server refused the build: {text}")
-        elif submission.unique in self._stops:
-            self._stops.ended(submission.unique)
+        elif submission.unique in self._manager_jobs:
+            self._manager_jobs.ended(submission.unique)
 
     def end_unregistered(self, knows: Callable[[str], bool]) -> None:
         """The list of functions is complete: what waits for one that is not in it has nobody to run it."""
@@ -148,8 +148,8 @@ class Builds:
     def created(self, unique: str, handle: bytes) -> None:
         build = self._builds.get(unique)
         if build is None:
-            if unique in self._stops:
-                self._stops.created(unique, handle)
+            if unique in self._manager_jobs:
+                self._manager_jobs.created(unique, handle)
             else:
                 self._doer.forget(handle)
             return
@@ -230,7 +230,7 @@ class Builds:
         for build in list(self._builds.values()):
             if build.sent:
                 self._lost_sight(build)
-        self._stops.connection_lost()
+        self._manager_jobs.connection_lost()
 
     def resolve(self, unique: str, standing: Standing, server: ServerKind) -> None:
         """What the server of the next connection says of an unsure build (see ``launcher.py``)."""
@@ -272,8 +272,8 @@ class Builds:
     # What workers say
 
     def _said_of_a_stranger(self, unique: str, what: Said) -> None:
-        if unique in self._stops and what not in (Said.DATA, Said.STATUS):
-            handle = self._stops.ended(unique)
+        if unique in self._manager_jobs and what not in (Said.DATA, Said.STATUS):
+            handle = self._manager_jobs.ended(unique)
             if handle is not None:
                 self._doer.forget(handle)
         else:
@@ -293,11 +293,14 @@ class Builds:
             return
         build.data = data
         number = answers.number_of(data)
+        is_new = number not in (None, build.number)
         if number is not None:
             build.number = number
         build.manager = answers.manager_of(data) or build.manager
         if not build.cancelled:
             self._doer.updated(answers.update_of(build.unique, data, started=build.started))
+            if is_new:
+                self._describe(build)
         elif build.manager is not None:
             _cancel_timer(build)
             self._stop(build)
@@ -337,7 +340,13 @@ class Builds:
             log.warning("build cannot be stopped: its worker names no manager", uuid=build.unique)
         elif build.stopped_as != (build.manager, build.number):
             build.stopped_as = build.manager, build.number
-            self._stops.ask(build.manager, build.request.job, build.number, build.unique)
+            self._manager_jobs.stop(build.manager, build.request.job, build.number, build.unique)
+
+    def _describe(self, build: Build) -> None:
+        """Once a number, while it runs: at its end nobody need look it up any more."""
+        manager, number, text = build.manager, build.number, build.request.description
+        if manager is not None and number is not None and text and self._doer.offered(describing(manager)):
+            self._manager_jobs.describe(manager, build.request.job, number, text)
 
     def _end(self, build: Build, result: str | None, *, reason: str, counted: bool = True) -> None:
         self._close_books(build, BuildEnd(build.unique, result, counted=counted, reason=reason))

@@ -219,6 +219,7 @@ class GearmanLauncher:
             wake_sender=self._to_send.set,
             wake_resolver=self._to_resolve.set,
             withdraw=self._start_to_withdraw,
+            offered=self._knows,
             forget=self._client.forget,
             updated=lambda update: _soon(self._on_update, update),
             ended=lambda end: _soon(self._on_end, end),
