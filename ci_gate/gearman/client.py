@@ -229,7 +229,7 @@ class _Gear(gear.Client):  # type: ignore[misc] # gear has no annotations
 
     def _outcome(self, connection: Any, task: Any, ends_at: float) -> NotSentError | RefusedError | None:
         if connection.connected and not task.wait(max(0.0, ends_at - time.monotonic())):
-            self._lostConnection(connection)
+            self._give_up(connection)
         if task.job.handle:
             return None
         refusal = connection.refusals.pop(task, "")
@@ -244,7 +244,7 @@ class _Gear(gear.Client):  # type: ignore[misc] # gear has no annotations
             connection.sendAdminRequest(request, ANSWER_S)
         except (OSError, gear.TimeoutError) as error:
             # Without its answer, later answers could no longer be told apart.
-            self._lostConnection(connection)
+            self._give_up(connection)
             raise NotSentError(f"cancel job: {error or 'no answer'}") from error
         if request.response is None:
             raise NotSentError("the connection was lost")
@@ -260,7 +260,15 @@ class _Gear(gear.Client):  # type: ignore[misc] # gear has no annotations
 
     def drop(self) -> None:
         with contextlib.suppress(NotSentError):
-            self._lostConnection(self._current())
+            self._give_up(self._current())
+
+    def _give_up(self, connection: Any) -> None:
+        """It does not answer, though it may well accept the next connection: another server is tried first."""
+        connection.problem = "the server does not answer"
+        with self.connections_condition:
+            if connection in self.active_connections and self._servers[0] is connection.address:
+                self._servers.rotate(-1)
+        self._lostConnection(connection)
 
     def forget(self, handle: bytes) -> None:
         """On any thread."""

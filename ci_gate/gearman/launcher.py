@@ -355,8 +355,9 @@ class GearmanLauncher:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._times.list_reread):
                     await self._missing_function.wait()
-            if _now() - read_at >= self._times.list_age:
-                read_at = await self._read_functions()
+            # A build is never judged by a list from before its launch: its worker may have come since.
+            await asyncio.sleep(max(0.0, read_at + self._times.list_age - _now()))
+            read_at = await self._read_functions()
 
     async def _read_functions(self) -> float:
         """Read the server's list, whatever it takes; when that was."""

@@ -11,7 +11,7 @@ class LauncherTimes:
 
     list_stable: float = 5.0  # unchanged for so long, the list of functions counts as complete (4.2)
     list_limit: float = 30.0  # and so long after a connect at the latest (4.2)
-    list_age: float = 5.0  # a function is found missing only in a list not older than this (4.2)
+    list_age: float = 5.0  # between two readings of the list for the sake of a function that is not in it (4.2)
     list_reread: float = 60.0  # the list is read again, to remember what is new
     reconnect: float = 1.0  # between two tries to connect
     retry: float = 1.0  # between two tries of anything else
