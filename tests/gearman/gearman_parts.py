@@ -99,12 +99,13 @@ class Gear:
 class Gearmand:
     """Debian's gearman-job-server."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         self.port = free_port()
+        self._options = options
         self._process: subprocess.Popen | None = None
 
     async def start(self) -> None:
-        command = [str(GEARMAND), f"--listen={HOST}", f"--port={self.port}", "--log-file=stderr"]
+        command = [str(GEARMAND), f"--listen={HOST}", f"--port={self.port}", "--log-file=stderr", *self._options]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         await when(self._listens, "gearmand")
 

@@ -197,6 +197,18 @@ async def test_the_restart_of_an_encrypted_server_is_survived(server, there, cli
         assert (await bench.end(2)).result in {"SUCCESS", None}
 
 
+@gearmand_is_there
+async def test_debians_gearmand_speaks_in_the_clear_whatever_it_is_told(server_files):
+    """Why the proxy is needed, here and at sites (docs/operating.md); once this fails, that text is out of date."""
+    gearmand = Gearmand("--ssl", f"--ssl-key={server_files.key}", f"--ssl-certificate={server_files.cert}")
+    await gearmand.start()
+    try:
+        kind, _ = await inquiry.identify(Address(HOST, gearmand.port), silence_s=QUICK.identify)
+        assert kind is inquiry.ServerKind.GEARMAND
+    finally:
+        await gearmand.stop()
+
+
 async def test_gears_own_worker_with_its_three_files_is_served_by_ours(server_files, client_files, tmp_path):
     """As Zuul's mergers connect, when they move one by one."""
     server = Embedded(server_files)
