@@ -190,7 +190,8 @@ async def test_a_worker_that_came_just_before_a_build_is_found(server, tmp_path)
         bench.launch("nobodys")
         await bench.end()  # the list has just been read
         worker = await asyncio.to_thread(Worker, server.port, "build:unit")
-        while not (await registered_functions(Address(HOST, server.port))).get("build:unit"):  # noqa: ASYNC110
+        there = Address(HOST, server.port)
+        while not (await registered_functions(there)).get("build:unit"):  # noqa: ASYNC110  # it can only be asked
             await asyncio.sleep(0.01)
         bench.launch()
         (await worker.job()).sendWorkComplete(data(result="SUCCESS"))
@@ -225,15 +226,18 @@ async def test_a_build_that_its_server_has_forgotten_runs_again(server, tmp_path
 
 async def test_a_build_that_ran_ends_uncounted_when_its_server_stays_away(server, worker, tmp_path):
     async with Bench(server.port, tmp_path, replace(QUICK, unknown_limit=0.3)) as bench:
-        running, waiting = bench.launch(), bench.launch("unit", node="big")
-        (await worker.job()).sendWorkData(data())
+        both = {bench.launch(), bench.launch(node="big")}
+        job = await worker.job()
+        job.sendWorkData(data())
+        running = job.unique.decode()
         await when(lambda: bench.updates, "its start")
-        await when(lambda: bench.launcher.state.counts.queued, "the other to wait")
+        await when(lambda: bench.launcher.state.counts.queued, "the other to be there")
         await server.stop()
         end = await bench.end()
         assert (end.uuid, end.result, end.counted) == (running, None, False)
         assert "no connection to the job server" in end.reason
-        assert [each.uuid for each in bench.ends] == [running], f"{waiting} only waited"
+        assert [each.uuid for each in bench.ends] == [running], "the other has not said that it began"
+        assert running in both
 
 
 # Servers that are not what they should be
