@@ -23,7 +23,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "scheduling": scheduling.measure,
     "memory": memory.measure,
     "merging": merging.measure,
-    "gearman": gearman.measure_round_trips,
+    "gearman": gearman.measure,
     "gerrit": gerrit.measure,
     "jenkins": jenkins.measure,
     "serving": serving.measure,

@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit status 0 after SIGTERM, 1 if it could not start."""
     try:
         settings, port, _ = read_job_server_settings(find_settings_file(arguments.config))
-        serve(settings.listen_address, arguments.port if arguments.port is not None else port, settings.log_config)
+        serve(settings, arguments.port if arguments.port is not None else port)
     except RefusedError as refused:
         for each in refused.problems:
             print(each, file=sys.stderr)

@@ -16,6 +16,7 @@ from ci_gate.config.settings import BridgeSettings
 from ci_gate.daemon.logs import LogConfigError, set_up_logging
 from ci_gate.jenkins.bridge import Bridge
 from ci_gate.jenkins.secrets import TokenError, token_of
+from ci_gate.job_servers import TlsError, addresses
 
 STOPPED, REFUSED = 0, 1
 
@@ -54,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         for section in chosen:
             token_of(section)
-    except TokenError as problem:
+        addresses(settings.gearman.servers, settings.gearman.tls)
+    except (TokenError, TlsError) as problem:
         return _refuse(str(problem))
     bridges = BridgeSettings(settings.gearman, tuple(chosen))
     asyncio.run(_serve(bridges, declare=arguments.declare_parameters))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from ci_gate.config.layout import JobList
 from ci_gate.config.problems import RefusedError
 from ci_gate.config.read_settings import find_settings_file, read_settings
-from ci_gate.gearman.inquiry import Address, InquiryError, registered_functions
+from ci_gate.gearman.inquiry import InquiryError, registered_functions
+from ci_gate.job_servers import Address, TlsError, addresses
 
 BUILD = "build"
 DEFAULT_PORT = 4730
@@ -19,21 +21,25 @@ class OfferedError(Exception):
 
 
 def offered_jobs(address: str, config: str | None, *, configured: bool) -> JobList:
-    """``address`` is HOST:PORT or HOST; empty: the server of the configuration, if there is one to look at.
+    """``address`` is HOST:PORT or HOST; empty: the servers of the configuration, if there is one to look at, which also
+    says whether they want TLS.
 
     Raises OfferedError.
     """
-    default = _configured(config) if configured and not address else Address("127.0.0.1", DEFAULT_PORT)
-    server = _parsed(address) if address else default
-    try:
-        workers = asyncio.run(registered_functions(server))
-    except InquiryError as problem:
-        raise OfferedError(f"cannot ask the Gearman server: {problem}; name it with --gearman HOST:PORT") from problem
+    servers = _configured(config) if configured else (Address("127.0.0.1", DEFAULT_PORT),)
+    if address:
+        servers = (replace(_parsed(address), tls=servers[0].tls),)
+    offered: set[str] = set()
+    for server in servers:
+        try:
+            workers = asyncio.run(registered_functions(server))
+        except InquiryError as problem:
+            text = f"cannot ask the Gearman server: {problem}; name it with --gearman HOST:PORT"
+            raise OfferedError(text) from problem
+        offered.update(function for function, number in workers.items() if number)
     return JobList(
-        frozenset(
-            _job(function) for function, number in workers.items() if number and function.startswith(f"{BUILD}:")
-        ),
-        f"offered by no worker of the Gearman server {server}",
+        frozenset(_job(function) for function in offered if function.startswith(f"{BUILD}:")),
+        f"offered by no worker of the Gearman server {' or '.join(map(str, servers))}",
     )
 
 
@@ -51,9 +57,9 @@ def _parsed(address: str) -> Address:
     return Address(host.strip("[]"), int(port))
 
 
-def _configured(config: str | None) -> Address:
+def _configured(config: str | None) -> tuple[Address, ...]:
     try:
         settings, _ = read_settings(find_settings_file(config))
-    except RefusedError as refused:
+        return addresses(settings.gearman.servers, settings.gearman.tls)
+    except (RefusedError, TlsError) as refused:
         raise OfferedError(str(refused)) from refused
-    return Address(settings.gearman.server, settings.gearman.port)

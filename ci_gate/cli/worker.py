@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -16,6 +17,7 @@ import structlog
 from ci_gate.config.problems import RefusedError
 from ci_gate.config.read_settings import find_settings_file, read_gearman_settings
 from ci_gate.daemon.logs import set_up_logging
+from ci_gate.job_servers import Address, TlsError, TlsFiles, addresses
 from ci_gate.worker.build import Place, scopes_work
 from ci_gate.worker.command import CommandError, job_command
 from ci_gate.worker.logs import LogServer
@@ -31,6 +33,9 @@ log = structlog.stdlib.get_logger("ci_gate.Worker")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", "-c", metavar="FILE", help="the configuration file")
     parser.add_argument("--server", metavar="HOST[:PORT]", help="the Gearman server, in place of the configuration's")
+    parser.add_argument("--ssl-key", type=Path, metavar="FILE", help="key of --ssl-cert")
+    parser.add_argument("--ssl-cert", type=Path, metavar="FILE", help="certificate for a --server that wants TLS")
+    parser.add_argument("--ssl-ca", type=Path, metavar="FILE", help="authorities of the server's certificate")
     parser.add_argument(
         "--job",
         metavar="NAME=COMMAND",
@@ -53,12 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
     set_up_logging(None)
     try:
         jobs = [job_command(each) for each in arguments.job]
-        address = _address(arguments)
+        servers = _servers(arguments)
     except RefusedError as refused:
         for each in refused.problems:
             print(each, file=sys.stderr)
         return REFUSED
-    except CommandError as problem:
+    except (CommandError, TlsError) as problem:
         return _refuse(str(problem))
     if NAME.fullmatch(arguments.name) is None:
         return _refuse(f'--name "{arguments.name}": letters, digits, ".", "_" and "-" make a name')
@@ -77,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         asyncio.run(
             _serve(
-                arguments, WorkerSettings(arguments.name, jobs, arguments.slots, folder / "logs", "", place), address
+                arguments, WorkerSettings(arguments.name, jobs, arguments.slots, folder / "logs", "", place), servers
             )
         )
     except OSError as problem:
@@ -85,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     return STOPPED
 
 
-async def _serve(arguments: argparse.Namespace, settings: WorkerSettings, address: tuple[str, int]) -> None:
+async def _serve(arguments: argparse.Namespace, settings: WorkerSettings, servers: Sequence[Address]) -> None:
     logs = LogServer(settings.logs, LOG_NAME)
     await logs.start(arguments.log_address, arguments.log_port)
     url = arguments.log_url or f"http://{arguments.log_address or socket.getfqdn()}:{logs.port}"
@@ -93,7 +98,7 @@ async def _serve(arguments: argparse.Namespace, settings: WorkerSettings, addres
         WorkerSettings(
             settings.name, settings.jobs, settings.slots, settings.logs, f"{url.rstrip('/')}/", settings.place
         ),
-        address,
+        servers,
     )
     task = asyncio.create_task(worker.run())
     loop = asyncio.get_running_loop()
@@ -104,13 +109,19 @@ async def _serve(arguments: argparse.Namespace, settings: WorkerSettings, addres
     await logs.stop()
 
 
-def _address(arguments: argparse.Namespace) -> tuple[str, int]:
-    """Raises RefusedError."""
+def _servers(arguments: argparse.Namespace) -> Sequence[Address]:
+    """Raises RefusedError and TlsError."""
+    given = [arguments.ssl_key, arguments.ssl_cert, arguments.ssl_ca]
+    if any(given) and not (all(given) and arguments.server):
+        raise TlsError("--server, --ssl-key, --ssl-cert and --ssl-ca have to be given together")
     if arguments.server:
         host, _, port = arguments.server.rpartition(":") if ":" in arguments.server else (arguments.server, "", "")
-        return host, int(port) if port.isdecimal() else 4730
+        files = (
+            TlsFiles(arguments.ssl_key, arguments.ssl_cert, arguments.ssl_ca, "ci-gate worker") if all(given) else None
+        )
+        return addresses([(host, int(port) if port.isdecimal() else 4730)], files)
     gearman, _ = read_gearman_settings(find_settings_file(arguments.config))
-    return gearman.server, gearman.port
+    return addresses(gearman.servers, gearman.tls)
 
 
 def _seconds(text: str) -> float:

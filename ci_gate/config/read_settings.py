@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ci_gate.config import settings_schema as schema
 from ci_gate.config.connections import read_connections
+from ci_gate.config.gearman_sections import read_gearman, read_gearman_server
 from ci_gate.config.ini import Ini, parse
 from ci_gate.config.jenkins_sections import read_jenkins_sections
 from ci_gate.config.nearest import nearest
@@ -28,7 +29,6 @@ from ci_gate.config.settings import (
 from ci_gate.config.values import Reader
 
 PLACES = (Path("/etc/ci-gate/ci.conf"), Path("/etc/zuul/zuul.conf"), Path("~/zuul.conf"))
-LOOPBACK = "127.0.0.1"
 
 
 def find_settings_file(given: str | None) -> Path:
@@ -71,7 +71,7 @@ def read_bridge_settings(path: Path) -> tuple[BridgeSettings, tuple[Problem, ...
     ini = _parsed(path)
     reader = Reader(ini, str(path))
     settings = BridgeSettings(
-        gearman=_gearman(reader, _gearman_server(reader)),
+        gearman=read_gearman(reader, read_gearman_server(reader)),
         jenkins=read_jenkins_sections(ini, reader),
         log_config=reader.path("zuul", "log_config"),
     )
@@ -85,7 +85,7 @@ def read_gearman_settings(path: Path) -> tuple[GearmanSettings, tuple[Problem, .
     """What every worker needs of the file: where the Gearman server is. Raises RefusedError."""
     ini = _parsed(path)
     reader = Reader(ini, str(path))
-    return _gearman(reader, _gearman_server(reader)), _refused_or_told(ini, reader)
+    return read_gearman(reader, read_gearman_server(reader)), _refused_or_told(ini, reader)
 
 
 def read_job_server_settings(path: Path) -> tuple[GearmanServerSettings, int, tuple[Problem, ...]]:
@@ -93,7 +93,7 @@ def read_job_server_settings(path: Path) -> tuple[GearmanServerSettings, int, tu
     ini = _parsed(path)
     reader = Reader(ini, str(path))
     port = reader.integer("gearman", "port", 4730)
-    return _gearman_server(reader), port, _refused_or_told(ini, reader)
+    return read_gearman_server(reader), port, _refused_or_told(ini, reader)
 
 
 def _refused_or_told(ini: Ini, reader: Reader) -> tuple[Problem, ...]:
@@ -122,7 +122,7 @@ def _not_utf8(problem: UnicodeDecodeError) -> str:
 
 def _settings(path: Path, ini: Ini, reader: Reader, *, for_merger: bool) -> Settings:
     state_dir = reader.path("zuul", "state_dir") or Path("/var/lib/zuul")
-    gearman_server = _gearman_server(reader)
+    gearman_server = read_gearman_server(reader)
     connections = read_connections(ini, reader, state_dir)
     has_gerrit = any(isinstance(each, GerritSettings) for each in connections.values())
     if not has_gerrit and not reader.problems and not for_merger:
@@ -134,7 +134,7 @@ def _settings(path: Path, ini: Ini, reader: Reader, *, for_merger: bool) -> Sett
         log_config=reader.path("zuul", "log_config"),
         pidfile=reader.path("zuul", "pidfile") or Path("/var/run/zuul/zuul.pid"),
         connections=connections,
-        gearman=_gearman(reader, gearman_server),
+        gearman=read_gearman(reader, gearman_server),
         gearman_server=gearman_server,
         jenkins=read_jenkins_sections(ini, reader),
         web=WebSettings(
@@ -163,26 +163,6 @@ def _layout(reader: Reader, *, for_merger: bool) -> Path:
     if for_merger:
         return reader.path("zuul", "layout_config") or Path()
     return reader.required_path("zuul", "layout_config", "set it to the layout file")
-
-
-def _gearman_server(reader: Reader) -> GearmanServerSettings:
-    return GearmanServerSettings(
-        start=reader.boolean("gearman_server", "start", default=False),
-        listen_address=reader.text("gearman_server", "listen_address") or "",
-        log_config=reader.path("gearman_server", "log_config"),
-    )
-
-
-def _gearman(reader: Reader, own_server: GearmanServerSettings) -> GearmanSettings:
-    server = reader.text("gearman", "server")
-    if not server and not own_server.start:
-        reader.missing("gearman", "server", "set it to the host of the Gearman server")
-    return GearmanSettings(
-        server=server or LOOPBACK,
-        port=reader.integer("gearman", "port", 4730),
-        check_job_registration=reader.boolean("gearman", "check_job_registration", default=True),
-        admin_functions=reader.boolean("gearman", "admin_functions", default=True),
-    )
 
 
 def _merger(ini: Ini, reader: Reader, *, for_merger: bool) -> MergerSettings:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
 
+from ci_gate.job_servers import TlsFiles
 from ci_gate.model.options import SchedulerSettings as SchedulerSettings  # noqa: PLC0414 - part of Settings
 
 SSH, WEBHOOKS = "ssh", "webhooks"
@@ -79,12 +80,18 @@ DRIVER_OF: Mapping[type, str] = {GerritSettings: "gerrit", SmtpSettings: "smtp",
 
 @dataclass(frozen=True, slots=True)
 class GearmanSettings:
-    """Where builds go. ``server`` is one host."""
+    """Where builds go. ``others`` are further servers, host and port, for when the first one is down."""
 
     server: str = "127.0.0.1"
     port: int = 4730
     check_job_registration: bool = True
     admin_functions: bool = True
+    others: tuple[tuple[str, int], ...] = ()
+    tls: TlsFiles | None = None
+
+    @property
+    def servers(self) -> tuple[tuple[str, int], ...]:
+        return ((self.server, self.port), *self.others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,7 @@ class GearmanServerSettings:
     start: bool = False
     listen_address: str = ""
     log_config: Path | None = None
+    tls: TlsFiles | None = None
 
 
 @dataclass(frozen=True, slots=True)

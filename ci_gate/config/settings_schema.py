@@ -65,16 +65,22 @@ MERGER = {
 }
 
 GEARMAN = {
-    "server": Key("text", "required; 127.0.0.1 with [gearman_server] start", "host of the Gearman server"),
+    "server": Key("text", "required; 127.0.0.1 with [gearman_server] start", "Gearman server: HOST or HOST:PORT, …"),
     "port": Key("integer", "4730", "its port; the built-in server listens there", least=1, most=65535),
     "check_job_registration": Key("boolean", "true", "a job that no worker ever offered ends as NOT_REGISTERED"),
     "admin_functions": Key("boolean", "true", "offer zuul:enqueue and the like over Gearman"),
+    "ssl_key": Key("path", "none: no encryption", "key of ssl_cert, without a passphrase"),
+    "ssl_cert": Key("path", "none", "certificate that is shown to the server"),
+    "ssl_ca": Key("path", "none", "authorities whose certificates the server may have"),
 }
 
 GEARMAN_SERVER = {
     "start": Key("boolean", "false", "run a Gearman server inside"),
     "listen_address": Key("text", "all addresses", "where it listens; it asks nobody for a password"),
     "log_config": Key("path", "none", "logging configuration of that server"),
+    "ssl_key": Key("path", "none: no encryption", "key of ssl_cert, without a passphrase"),
+    "ssl_cert": Key("path", "none", "certificate of that server"),
+    "ssl_ca": Key("path", "none", "authorities whose certificates clients and workers have to show"),
 }
 
 JENKINS = {

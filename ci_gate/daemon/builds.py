@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from ci_gate.daemon.inbox import Inbox
-from ci_gate.model.build import BuildEnd, BuildRequest, BuildUpdate
+from ci_gate.model.build import Begun, BuildEnd, BuildRequest, BuildUpdate
 from ci_gate.scheduler.inputs import BuildEnded, BuildUpdated
 from ci_gate.store.estimates import Estimates
 
@@ -14,7 +14,7 @@ from ci_gate.store.estimates import Estimates
 class Launcher(Protocol):
     """What runs builds, or knows somebody who does. Both return at once."""
 
-    def launch(self, request: BuildRequest) -> None: ...
+    def launch(self, request: BuildRequest, begun: Begun | None = None) -> None: ...
 
     def cancel(self, uuid: str) -> None: ...
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from ci_gate.model.build import SUCCESS, BuildEnd, BuildRequest, BuildUpdate
+from ci_gate.model.build import SUCCESS, Begun, BuildEnd, BuildRequest, BuildUpdate
 from ci_gate.model.change import ChangeKey
 from ci_gate.model.event import Event
 from ci_gate.model.labels import normal_label
@@ -81,7 +81,7 @@ class LiveResults:
 
     # --- as a launcher ---
 
-    def launch(self, request: BuildRequest) -> None:
+    def launch(self, request: BuildRequest, begun: Begun | None = None) -> None:  # as a launcher
         place = self._scheduler.whose_build(request.uuid)
         if place is None or request.uuid in self._waiting:
             return

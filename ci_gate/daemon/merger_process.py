@@ -9,8 +9,8 @@ import structlog
 
 from ci_gate.config.settings import Settings
 from ci_gate.daemon.notify import notify
-from ci_gate.gearman.inquiry import Address
 from ci_gate.gearman.job_worker import JobWorker
+from ci_gate.job_servers import addresses
 from ci_gate.merger.claim import claimed
 from ci_gate.merger.jobs import MergeJobs
 from ci_gate.merger.local import LocalMerger
@@ -38,8 +38,8 @@ class MergerProcess:
         with claimed(settings.merger.git_dir):
             merger = LocalMerger(settings.merger, {each.name: each for each in settings.gerrits})
             jobs = MergeJobs(merger, settings.merger.zuul_url or "")
-            server = Address(settings.gearman.server, settings.gearman.port)
-            worker = JobWorker(server, jobs.functions, lanes=LANES, name="ci-gate-merger")
+            servers = addresses(settings.gearman.servers, settings.gearman.tls)
+            worker = JobWorker(servers, jobs.functions, lanes=LANES, name="ci-gate-merger")
             keeping = asyncio.create_task(merger.keep_house(), name="housekeeping of the merger")
             working = asyncio.create_task(worker.run(), name="merge jobs")
             stopping = asyncio.create_task(self._stopping.wait())

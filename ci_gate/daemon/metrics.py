@@ -10,6 +10,7 @@ from typing import assert_never
 
 from ci_gate.model.item import PipelineView
 from ci_gate.model.measures import BuildFinished, EventTaken, ItemEntered, ItemLeft, Measure
+from ci_gate.model.operations import Stall
 from ci_gate.statsd import StatsdLines, part_of_name
 
 TIMED = ("SUCCESS", "FAILURE")
@@ -47,6 +48,10 @@ class Metrics:
                     assert_never(each)
         for name in sorted(changed):
             self._set_items(name, self._items[name])
+
+    def stalled(self, stalls: Iterable[Stall]) -> None:
+        """Builds wait at the job server though workers are idle."""
+        self._lines.gauge("zuul.gearman.stalled_builds", sum(each.builds for each in stalls))
 
     def _add(self, pipeline: str, number: int, changed: set[str]) -> None:
         """Nothing for a pipeline that a reload has taken away: its last items may leave later."""

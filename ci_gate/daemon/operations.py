@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ci_gate.daemon.catching_up import CatchingUp
 from ci_gate.daemon.waits import Waits
-from ci_gate.gearman.builds import Counts
+from ci_gate.gearman.build import Counts
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gerrit.peer import Peer
 from ci_gate.gerrit.stream import EventStream
@@ -60,6 +60,7 @@ class Observer:
             builds=self._builds(),
             catch_ups=tuple(each.state for each in self.catch_ups.values()),
             commands=tuple(each.pace.load for each in self.peers.values()),
+            stalls=self.launcher.stalls if self.launcher else (),
         )
 
     def _connections(self) -> Iterator[ConnectionHealth]:

@@ -140,7 +140,7 @@ class Outbox:
                 self._start(self._verify(effect))
             case LaunchBuild():
                 self._builds.launched(effect.request)
-                self._launcher.launch(effect.request)
+                self._launcher.launch(effect.request, effect.begun)
             case CancelBuild():
                 self._builds.canceled(effect.uuid)
                 self._launcher.cancel(effect.uuid)

@@ -20,7 +20,7 @@ from ci_gate.daemon.records import ReplayingOracle, decode_answers, decode_effec
 from ci_gate.model.layout import Layout
 from ci_gate.model.options import SchedulerSettings
 from ci_gate.scheduler.codec import decode, encode
-from ci_gate.scheduler.effects import CancelBuild, Effect, RecordRunTime
+from ci_gate.scheduler.effects import Effect, RecordRunTime
 from ci_gate.scheduler.inputs import Input, LayoutReplaced
 from ci_gate.scheduler.oracle import Oracle
 from ci_gate.scheduler.scheduler import Scheduler
@@ -83,7 +83,7 @@ def recover(journal: Journal) -> Standing | None:
     for step in replay(journal, standing):
         other += not step.as_recorded
         if step.entry.seq > released:
-            standing.unsure += [each for each in step.effects if isinstance(each, CancelBuild | RecordRunTime)]
+            standing.unsure += [each for each in step.effects if isinstance(each, RecordRunTime)]
     if other:
         log.warning("steps would be decided otherwise by this version; what was recorded counts", steps=other)
     return standing

@@ -9,19 +9,21 @@ from pathlib import Path
 from ci_gate.config.settings import Settings
 from ci_gate.daemon.shadowing import why_not_here
 from ci_gate.gerrit.connection import check_key
+from ci_gate.job_servers import TlsError, client_context, server_context
 from ci_gate.model.layout import Layout
 from ci_gate.statsd import StatsdPortError, port_of
 
 
 def refusals(settings: Settings, layout: Layout) -> list[str]:
     """Everything at once, so that the operator need not start five times."""
-    return [*_connections(settings, layout), *_folders(settings), *_metrics(), *_shadow(settings)]
+    found = [*_connections(settings, layout), *_certificates(settings), *_folders(settings), *_metrics()]
+    return [*found, *_shadow(settings)]
 
 
 def merger_refusals(settings: Settings) -> list[str]:
     """The same for a merger on its own."""
     keys = (check_key(gerrit) for gerrit in settings.gerrits)
-    return [*(problem for problem in keys if problem is not None), *_folders(settings)]
+    return [*(problem for problem in keys if problem is not None), *_certificates(settings), *_folders(settings)]
 
 
 def _connections(settings: Settings, layout: Layout) -> Iterator[str]:
@@ -32,6 +34,16 @@ def _connections(settings: Settings, layout: Layout) -> Iterator[str]:
     sources = {each.source for each in layout.pipelines}
     if layout.pipelines and not sources & {each.name for each in settings.gerrits}:
         yield f"{settings.path}: no Gerrit connection that a pipeline uses; add [gerrit] with server, user and sshkey"
+
+
+def _certificates(settings: Settings) -> Iterator[str]:
+    own = settings.gearman_server
+    for files, make in ((settings.gearman.tls, client_context), (own.tls if own.start else None, server_context)):
+        try:
+            if files is not None:
+                make(files)
+        except TlsError as problem:
+            yield str(problem)
 
 
 def _folders(settings: Settings) -> Iterator[str]:

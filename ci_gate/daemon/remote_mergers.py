@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 from ci_gate.config.settings import Settings
-from ci_gate.gearman.inquiry import Address
 from ci_gate.gearman.job_runner import JobError, JobRunner
+from ci_gate.job_servers import addresses
 from ci_gate.merger.remote import JobFailedError, RemoteMerger
 from ci_gate.model.build import Precedence
 
 
 async def start_remote_merger(settings: Settings, parts: AsyncExitStack) -> RemoteMerger:
     """``parts`` ends its connection."""
-    runner = JobRunner(Address(settings.gearman.server, settings.gearman.port))
+    runner = JobRunner(addresses(settings.gearman.servers, settings.gearman.tls))
     await runner.start()
     parts.push_async_callback(runner.stop)
     gerrits = {each.name: each for each in settings.gerrits}

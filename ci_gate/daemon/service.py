@@ -45,10 +45,10 @@ from ci_gate.daemon.timers import Timers
 from ci_gate.daemon.tips import BranchTips
 from ci_gate.daemon.waits import Waits
 from ci_gate.gearman.functions_offered import OfferedFunctions
-from ci_gate.gearman.inquiry import Address
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gearman.server_process import GearmanServerError, ServerProcess
 from ci_gate.gerrit.access import GerritAccess, open_access
+from ci_gate.job_servers import addresses
 from ci_gate.merger.interface import Merger
 from ci_gate.model.event import Event
 from ci_gate.model.item import StatusView
@@ -87,13 +87,14 @@ class Service:
         self._tips = BranchTips(self._complete_since)
         self._timers = Timers(self.inbox)
         self._timers.use(loaded.layout)
+        self._metrics = Metrics(lines) if lines else None
         self._decider = Decider(
             self.scheduler,
             self.inbox,
             oracle=beginning.oracle,
             observer=self.observer,
             timers=self._timers,
-            metrics=Metrics(lines) if lines else None,
+            metrics=self._metrics,
             decided=self._stop_if_drained,
         )
         self._commands = CommandDesk(self.inbox)
@@ -251,11 +252,9 @@ class Service:
         }
         for database in databases.values():
             parts.callback(database.close)
+        stalled = self._metrics.stalled if self._metrics else lambda _: None
         launcher = GearmanLauncher(
-            gearman,
-            on_update=builds.updated,
-            on_end=builds.ended,
-            state_dir=settings.state_dir,
+            gearman, on_update=builds.updated, on_end=builds.ended, on_stalls=stalled, state_dir=settings.state_dir
         )
         self.observer.launcher = launcher
         self.observer.databases = databases
@@ -272,7 +271,7 @@ class Service:
         parts.push_async_callback(launcher.stop)
         if gearman.admin_functions:
             functions = gearman_functions(handlers(self._commands, self._view, self.scheduler.decisions))
-            offered = OfferedFunctions(Address(gearman.server, gearman.port), functions)
+            offered = OfferedFunctions(addresses(gearman.servers, gearman.tls), functions)
             await offered.start()
             parts.push_async_callback(offered.stop)
         return outbox

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 
 from ci_gate.doctor.check import Finding, Step, counted, good, not_tried, some, unknown, wrong
 from ci_gate.doctor.ports import what_is_in_the_way
 from ci_gate.doctor.running import Once
 from ci_gate.doctor.serving import Service
 from ci_gate.doctor.site import Site
-from ci_gate.gearman.inquiry import Address, InquiryError, identify, registered_functions
+from ci_gate.gearman.inquiry import InquiryError, identify, registered_functions
+from ci_gate.job_servers import Address, TlsError, client_context
 
 GROUP = "Gearman"
 BUILD = "build:"
@@ -23,6 +26,8 @@ NOT_RUNNING = "the built-in job server runs with the service, which does not run
 def steps(site: Site, service: Service) -> Iterator[Step]:
     checks = _JobServer(site, service)
     yield Step(GROUP, "job server", checks.server)
+    for host, port in site.settings.gearman.others:
+        yield Step(GROUP, f"job server {host}:{port}", partial(checks.other_server, host, port))
     yield Step(GROUP, "jobs", checks.jobs, ("job server", "This machine/layout"))
     if not site.settings.merger.embedded:
         yield Step(GROUP, "mergers", checks.mergers, ("job server",))
@@ -35,7 +40,15 @@ class _JobServer:
         self._site = site
         self._service = service
         self._address = Address(site.settings.gearman.server, site.settings.gearman.port)
-        self._workers = Once(lambda: registered_functions(self._address))
+        self._workers = Once(self._functions)
+
+    def _encrypted(self, address: Address) -> Address:
+        """With our certificates, if there are to be any. Raises TlsError."""
+        files = self._site.settings.gearman.tls
+        return replace(address, tls=client_context(files)) if files else address
+
+    async def _functions(self) -> Mapping[str, int]:
+        return await registered_functions(self._encrypted(self._address))
 
     async def server(self) -> Finding:
         settings = self._site.settings
@@ -44,19 +57,31 @@ class _JobServer:
                 settings.gearman_server.listen_address, settings.gearman.port, "[gearman] port"
             )
             return taken or not_tried(NOT_RUNNING)
+        return await self._judged(self._address, self._workers, starts=settings.gearman_server.start)
+
+    async def other_server(self, host: str, port: int) -> Finding:
+        """One of several, for when the first is down."""
+        address = Address(host, port)
+        return await self._judged(address, lambda: registered_functions(self._encrypted(address)), starts=False)
+
+    async def _judged(
+        self, address: Address, ask: Callable[[], Awaitable[Mapping[str, int]]], *, starts: bool
+    ) -> Finding:
         try:
             # What says nothing at all would be taken for gear's server, which does not tell its version.
             async with asyncio.timeout(ANSWER_S):
-                await self._workers()
-                kind, version = await identify(self._address)
+                await ask()
+                kind, version = await identify(self._encrypted(address))
+        except TlsError as problem:
+            return wrong(str(problem), "name files that the service's user can read, in PEM format")
         except (InquiryError, TimeoutError) as problem:
             reason = problem if isinstance(problem, InquiryError) else f"no answer within {ANSWER_S:g} s"
             return wrong(
-                f"no job server at {self._address}: {reason}",
-                "see the service's log" if settings.gearman_server.start
+                f"no job server at {address}: {reason}",
+                "see the service's log" if starts
                 else "start it (ci-gate gearman, or gearman-job-server), or correct [gearman] server and port",
             )  # fmt: skip
-        return good(" ".join(each for each in (kind.value, version, f"at {self._address}") if each))
+        return good(" ".join(each for each in (kind.value, version, f"at {address}") if each))
 
     async def jobs(self) -> Finding:
         wanted = self._site.jobs

@@ -11,69 +11,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import assert_never
 
 import structlog
 
 from ci_gate.gearman import answers
+from ci_gate.gearman.build import Build, Counts, Doer
 from ci_gate.gearman.client import Said, Submission
 from ci_gate.gearman.inquiry import ServerKind, Standing
-from ci_gate.gearman.stops import Stops
+from ci_gate.gearman.manager_jobs import ManagerJobs, describing
+from ci_gate.gearman.stalls import LongWait
 from ci_gate.gearman.times import LauncherTimes
-from ci_gate.model.build import BuildEnd, BuildRequest, BuildUpdate
+from ci_gate.model.build import Begun, BuildEnd, BuildRequest, BuildUpdate
 
 log = structlog.stdlib.get_logger("zuul.Gearman")
 
 NOT_REGISTERED = "NOT_REGISTERED"
-
-
-@dataclass(frozen=True, slots=True)
-class Doer:
-    """What the books want done. Nothing of it blocks."""
-
-    wake_sender: Callable[[], None]
-    wake_resolver: Callable[[], None]
-    withdraw: Callable[[str, bytes], None]  # unique, handle: ``cancel job``, answered by Builds.withdrawn
-    forget: Callable[[bytes], None]  # handle: nothing more about it is of interest
-    updated: Callable[[BuildUpdate], None]
-    ended: Callable[[BuildEnd], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Builds that were not sent, wait in the server, run, or were in the server when its connection was lost."""
-
-    waiting: int = 0
-    queued: int = 0
-    running: int = 0
-    unknown: int = 0
-
-
-@dataclass(slots=True)
-class _Build:
-    """``handle`` is the one on the present connection; ``sent``: some server has it, or may have had it."""
-
-    request: BuildRequest
-    submission: Submission
-    sent: bool = False
-    was_sent: bool = False  # before the present try
-    handle: bytes | None = None
-    number: int | None = None
-    manager: str | None = None
-    data: answers.Data = field(default_factory=dict)
-    cancelled: bool = False
-    heard_at: float = 0.0
-    doubted_at: float | None = None
-    timer: asyncio.TimerHandle | None = None
-
-    @property
-    def unique(self) -> str:
-        return self.submission.unique
-
-    @property
-    def started(self) -> bool:
-        return self.number is not None
 
 
 class Builds:
@@ -84,28 +37,34 @@ class Builds:
         self.unsure: set[str] = set()
         self._doer = doer
         self._times = times
-        self._builds: dict[str, _Build] = {}
-        self._by_handle: dict[bytes, _Build] = {}
-        self._stops = Stops(send=self._send, withdraw=doer.withdraw, limit_s=times.stop_limit)
+        self._builds: dict[str, Build] = {}
+        self._by_handle: dict[bytes, Build] = {}
+        self._manager_jobs = ManagerJobs(send=self._send, withdraw=doer.withdraw, limit_s=times.stop_limit)
 
     # What the daemon wants
 
-    def add(self, request: BuildRequest) -> None:
+    def add(self, request: BuildRequest, begun: Begun | None = None) -> None:
+        """One that had ``begun`` is sent only if the server still has it: elsewhere it would run a second time."""
         if request.uuid in self._builds:
             return
         data = json.dumps(dict(request.parameters)).encode()
         submission = Submission(request.function, request.uuid, data, request.precedence)
-        self._builds[request.uuid] = _Build(request, submission)
-        self._send(submission)
+        build = self._builds[request.uuid] = Build(request, submission)
+        if begun is None:
+            self._send(submission)
+            return
+        build.number, build.manager, build.sent = begun.number, begun.manager, True
+        self._lost_sight(build)
+        self._doer.wake_resolver()
 
     def cancel(self, uuid: str) -> None:
         build = self._builds.get(uuid)
         if build is None or build.cancelled:
             return
         build.cancelled = True
-        if build.started:
+        if build.manager is not None:
             self._stop(build)
-            if build.handle is None:
+            if build.started and build.handle is None:
                 self._drop(build)  # its connection is gone, the stop request goes out on the next one
         elif build.handle is not None:
             self._doer.withdraw(uuid, build.handle)
@@ -113,7 +72,7 @@ class Builds:
             self._doubt(build)
         # else: it is on its way, or unsure; what becomes of it is decided when we know where it is.
 
-    def _doubt(self, build: _Build) -> None:
+    def _doubt(self, build: Build) -> None:
         """We did not send it, but the process before us may have done so: the server is asked whether it runs."""
         build.sent = True
         self.outgoing.pop(build.unique, None)
@@ -131,7 +90,7 @@ class Builds:
         )
 
     def close(self) -> None:
-        self._stops.close()
+        self._manager_jobs.close()
         for build in self._builds.values():
             _cancel_timer(build)
 
@@ -155,7 +114,7 @@ class Builds:
         build = self._builds.get(submission.unique)
         if build is not None:
             build.sent = build.was_sent
-        if build is not None or submission.unique in self._stops:
+        if build is not None or submission.unique in self._manager_jobs:
             self.outgoing[submission.unique] = submission
 
     def not_sent(self, submission: Submission) -> None:
@@ -163,7 +122,7 @@ class Builds:
         if submission.unique in self._builds:
             self.unsure.add(submission.unique)
             self._doer.wake_resolver()
-        elif submission.unique in self._stops:
+        elif submission.unique in self._manager_jobs:
             self.outgoing[submission.unique] = submission
 
     def refused(self, submission: Submission, text: str) -> None:
@@ -171,8 +130,8 @@ class Builds:
         build = self._builds.get(submission.unique)
         if build:
             self._end(build, answers.EXCEPTION, reason=f"the Gearman server refused the build: {text}")
-        elif submission.unique in self._stops:
-            self._stops.ended(submission.unique)
+        elif submission.unique in self._manager_jobs:
+            self._manager_jobs.ended(submission.unique)
 
     def end_unregistered(self, knows: Callable[[str], bool]) -> None:
         """The list of functions is complete: what waits for one that is not in it has nobody to run it."""
@@ -189,12 +148,13 @@ class Builds:
     def created(self, unique: str, handle: bytes) -> None:
         build = self._builds.get(unique)
         if build is None:
-            if unique in self._stops:
-                self._stops.created(unique, handle)
+            if unique in self._manager_jobs:
+                self._manager_jobs.created(unique, handle)
             else:
                 self._doer.forget(handle)
             return
         build.handle = handle
+        build.queued_at = build.queued_at or _now()
         self._by_handle[handle] = build
         self._heard(build)
         _cancel_timer(build)
@@ -206,8 +166,10 @@ class Builds:
         build = self._builds.get(unique)
         if build is None or build.started:
             return
-        if ok:
+        if ok and not build.runs:
             self._drop_soon(build)
+        elif ok:
+            log.info("build runs, it is stopped as soon as its worker says where", uuid=unique)
         else:
             log.info("build cannot be taken out of the queue, its result will be ignored", uuid=unique)
 
@@ -250,6 +212,17 @@ class Builds:
             if build.doubted_at is not None or build.heard_at <= latest
         ]
 
+    def long_waits(self) -> dict[str, LongWait]:
+        """Builds that wait at the server for long, by function."""
+        now = _now()
+        waits: dict[str, LongWait] = {}
+        for build in self._by_handle.values():
+            waited_s = now - build.queued_at
+            if not build.started and not build.cancelled and waited_s >= self._times.stall:
+                known = waits.get(build.request.function, LongWait(0, 0.0))
+                waits[build.request.function] = LongWait(known.builds + 1, max(known.oldest_s, waited_s))
+        return waits
+
     # Lost connections
 
     def connection_lost(self) -> None:
@@ -257,7 +230,7 @@ class Builds:
         for build in list(self._builds.values()):
             if build.sent:
                 self._lost_sight(build)
-        self._stops.connection_lost()
+        self._manager_jobs.connection_lost()
 
     def resolve(self, unique: str, standing: Standing, server: ServerKind) -> None:
         """What the server of the next connection says of an unsure build (see ``launcher.py``)."""
@@ -265,18 +238,20 @@ class Builds:
         build = self._builds.get(unique)
         if build is None or build.handle is not None or unique in self.outgoing:
             return
-        if standing is Standing.RUNNING or (standing is Standing.WAITING and server is ServerKind.OURS):
+        build.runs = standing is Standing.RUNNING
+        waits_well = standing is Standing.WAITING and (server is ServerKind.OURS or build.cancelled)
+        if build.runs or waits_well:
             self._send(build.submission)  # attaches; one that is cancelled is then withdrawn or stopped
         elif build.cancelled:
             self._drop(build)
-        elif standing is Standing.WAITING and server is not ServerKind.OURS:
-            self._end(build, None, counted=False, reason="the connection to the job server was lost")
-        elif standing is Standing.UNKNOWN and build.started:
+        elif build.started:
             self._orphaned(build, "the job server was restarted while the build ran")
+        elif standing is Standing.WAITING:
+            self._end(build, None, counted=False, reason="the connection to the job server was lost")
         else:
             self._send(build.submission)
 
-    def _lost_sight(self, build: _Build) -> None:
+    def _lost_sight(self, build: Build) -> None:
         build.handle = None
         build.doubted_at = None
         self.outgoing.pop(build.unique, None)
@@ -289,7 +264,7 @@ class Builds:
             later = asyncio.get_running_loop().call_later
             build.timer = later(self._times.unknown_limit, self._orphaned, build, reason)
 
-    def _orphaned(self, build: _Build, reason: str) -> None:
+    def _orphaned(self, build: Build, reason: str) -> None:
         """It may run on, but what it says reaches nobody."""
         self._stop(build)
         self._end(build, None, counted=False, reason=reason)
@@ -297,39 +272,43 @@ class Builds:
     # What workers say
 
     def _said_of_a_stranger(self, unique: str, what: Said) -> None:
-        if unique in self._stops and what not in (Said.DATA, Said.STATUS):
-            handle = self._stops.ended(unique)
+        if unique in self._manager_jobs and what not in (Said.DATA, Said.STATUS):
+            handle = self._manager_jobs.ended(unique)
             if handle is not None:
                 self._doer.forget(handle)
         else:
             log.debug("ignored: not one of our builds", uuid=unique, packet=what.value)
 
-    def _heard(self, build: _Build) -> None:
+    def _heard(self, build: Build) -> None:
         build.heard_at = _now()
         build.doubted_at = None
 
-    def _estimated(self, build: _Build, estimate_s: float | None) -> None:
+    def _estimated(self, build: Build, estimate_s: float | None) -> None:
         if estimate_s is not None and not build.cancelled:
             self._doer.updated(BuildUpdate(build.unique, started=build.started, estimate_s=estimate_s))
 
-    def _told(self, build: _Build, body: bytes) -> None:
+    def _told(self, build: Build, body: bytes) -> None:
         data = self._data_of(build, body)
         if not data or data == build.data:  # an attached client is told again what it knows
             return
         build.data = data
         number = answers.number_of(data)
+        is_new = number not in (None, build.number)
         if number is not None:
             build.number = number
         build.manager = answers.manager_of(data) or build.manager
         if not build.cancelled:
             self._doer.updated(answers.update_of(build.unique, data, started=build.started))
-        elif build.started:
+            if is_new:
+                self._describe(build)
+        elif build.manager is not None:
             _cancel_timer(build)
             self._stop(build)
 
-    def _finished(self, build: _Build, what: Said, body: bytes) -> None:
+    def _finished(self, build: Build, what: Said, body: bytes) -> None:
         if build.cancelled and what is Said.FAIL and not build.started:
-            self._drop_soon(build)  # gearmand says so of every cancelled job, also of one that runs on
+            if not build.runs:
+                self._drop_soon(build)  # gearmand says so of every cancelled job, also of one that runs on
             return
         said = {} if what is Said.EXCEPTION else self._data_of(build, body)
         if said is None:
@@ -341,7 +320,7 @@ class Builds:
         end = answers.end_of(build.unique, said or build.data, started=build.started, reason=reason)
         self._close_books(build, end)
 
-    def _data_of(self, build: _Build, body: bytes) -> answers.Data | None:
+    def _data_of(self, build: Build, body: bytes) -> answers.Data | None:
         """None: it was garbage, which ends the build."""
         try:
             return answers.data_of(body)
@@ -356,26 +335,33 @@ class Builds:
         self.outgoing[submission.unique] = submission
         self._doer.wake_sender()
 
-    def _stop(self, build: _Build) -> None:
-        if build.number is None or build.manager is None:
+    def _stop(self, build: Build) -> None:
+        if build.manager is None:
             log.warning("build cannot be stopped: its worker names no manager", uuid=build.unique)
-            return
-        self._stops.ask(build.manager, build.request.job, build.number)
+        elif build.stopped_as != (build.manager, build.number):
+            build.stopped_as = build.manager, build.number
+            self._manager_jobs.stop(build.manager, build.request.job, build.number, build.unique)
 
-    def _end(self, build: _Build, result: str | None, *, reason: str, counted: bool = True) -> None:
+    def _describe(self, build: Build) -> None:
+        """Once a number, while it runs: at its end nobody need look it up any more."""
+        manager, number, text = build.manager, build.number, build.request.description
+        if manager is not None and number is not None and text and self._doer.offered(describing(manager)):
+            self._manager_jobs.describe(manager, build.request.job, number, text)
+
+    def _end(self, build: Build, result: str | None, *, reason: str, counted: bool = True) -> None:
         self._close_books(build, BuildEnd(build.unique, result, counted=counted, reason=reason))
 
-    def _close_books(self, build: _Build, end: BuildEnd) -> None:
+    def _close_books(self, build: Build, end: BuildEnd) -> None:
         self._drop(build)
         if not build.cancelled:
             self._doer.ended(end)
 
-    def _drop_soon(self, build: _Build) -> None:
+    def _drop_soon(self, build: Build) -> None:
         if build.timer is None:
             later = asyncio.get_running_loop().call_later
             build.timer = later(self._times.cancel_confirm, self._drop, build)
 
-    def _drop(self, build: _Build) -> None:
+    def _drop(self, build: Build) -> None:
         _cancel_timer(build)
         self._builds.pop(build.unique, None)
         self.outgoing.pop(build.unique, None)
@@ -385,7 +371,7 @@ class Builds:
             self._doer.forget(build.handle)
 
 
-def _cancel_timer(build: _Build) -> None:
+def _cancel_timer(build: Build) -> None:
     if build.timer:
         build.timer.cancel()
         build.timer = None

@@ -17,6 +17,7 @@ import contextlib
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,8 +27,9 @@ from typing import Any
 import gear
 from gear import constants
 
-from ci_gate.gearman.inquiry import Address
+from ci_gate.gearman.tls_socket import TlsSocket
 from ci_gate.handover import Handover
+from ci_gate.job_servers import Address
 from ci_gate.keep_alive import keep_alive
 from ci_gate.model.build import Precedence
 
@@ -72,19 +74,22 @@ class RefusedError(Exception):
 class ClientEvents:
     """Called on the loop's thread. Connections are counted from 1."""
 
-    connected: Callable[[int], None]
-    lost: Callable[[int], None]
-    unreachable: Callable[[str], None]  # why; once for each try
+    connected: Callable[[int, Address], None]
+    lost: Callable[[int, str], None]  # why, if the system said so
+    unreachable: Callable[[Address, str], None]  # why; once for each try
     created: Callable[[int, str, bytes], None]  # connection, unique, handle
     said: Callable[[str, Said, bytes], None]  # unique, what, body without the handle
     answered: Callable[[bytes, bool], None]  # handle, whether the server knows it
 
 
 class GearmanClient:
-    """One server, reconnected for ever, at most once in ``reconnect_s`` seconds."""
+    """Connected to one of ``servers`` while that goes well, then to the same again, or to the next that is there.
 
-    def __init__(self, server: Address, events: ClientEvents, *, reconnect_s: float) -> None:
-        self._address = (server.host, server.port)
+    For ever, with a try every ``reconnect_s`` seconds.
+    """
+
+    def __init__(self, servers: Sequence[Address], events: ClientEvents, *, reconnect_s: float) -> None:
+        self._servers = servers
         self._events = events
         self._reconnect_s = reconnect_s
         self._sender = ThreadPoolExecutor(1, "gearman-send")
@@ -93,7 +98,7 @@ class GearmanClient:
     async def start(self) -> None:
         """Begin to connect; ``events.connected`` tells when it is done."""
         post = Handover(asyncio.get_running_loop()).post
-        self._gear = _Gear(self._address, self._events, post, self._reconnect_s)
+        self._gear = _Gear(self._servers, self._events, post, self._reconnect_s)
 
     async def stop(self) -> None:
         client, self._gear = self._gear, None
@@ -138,15 +143,30 @@ class GearmanClient:
 class _Connection(gear.Connection):  # type: ignore[misc] # gear has no annotations
     """Used for one connection to the server, never again after it was lost."""
 
-    def __init__(self, address: tuple[str, int], number: int) -> None:
-        super().__init__(*address, client_id="ci-gate")
+    def __init__(self, address: Address, number: int) -> None:
+        super().__init__(address.host, address.port, client_id="ci-gate")
+        self.address = address
         self.number = number
+        self.problem = ""
         self.refusals: dict[Any, str] = {}  # by task
 
     def connect(self) -> None:
-        self.conn = socket.create_connection((self.host, self.port), timeout=IO_S)
-        keep_alive(self.conn)
+        """Raises OSError."""
+        connection = socket.create_connection((self.host, self.port), timeout=IO_S)
+        try:
+            keep_alive(connection)
+            tls = self.address.tls
+            self.conn = TlsSocket(connection, tls, self.host, IO_S) if tls else connection
+        except BaseException:
+            connection.close()
+            raise
         self.connected = True
+
+    def hasPendingData(self) -> bool:
+        return bool(self.input_buffer) or (isinstance(self.conn, TlsSocket) and self.conn.pending() > 0)
+
+    def _readRawBytes(self, bytes_to_read: int) -> bytes:
+        return bytes(self.conn.recv(bytes_to_read))
 
     def disconnect(self) -> None:
         """Close it, and let go whoever waits for an answer on it."""
@@ -168,6 +188,7 @@ class _Connection(gear.Connection):  # type: ignore[misc] # gear has no annotati
             return super().readPacket()
         except (OSError, IndexError, gear.InvalidDataError) as error:
             self.log.info("Connection to %s port %s: %s", self.host, self.port, error)
+            self.problem = str(error)
             return None
 
 
@@ -176,12 +197,12 @@ class _Gear(gear.Client):  # type: ignore[misc] # gear has no annotations
 
     def __init__(
         self,
-        address: tuple[str, int],
+        servers: Sequence[Address],
         events: ClientEvents,
         post: Callable[..., object],
         reconnect_s: float,
     ) -> None:
-        self._address = address
+        self._servers = deque(servers)  # the next one to try is the first
         self._events = events
         self._post = post
         self._reconnect_s = reconnect_s
@@ -190,7 +211,7 @@ class _Gear(gear.Client):  # type: ignore[misc] # gear has no annotations
         super().__init__("ci-gate")
         with self.connections_condition:
             # gear's connecting thread works as long as a connection is inactive.
-            self.inactive_connections.append(_Connection(address, 0))
+            self.inactive_connections.append(_Connection(servers[0], 0))
             self.connections_condition.notify_all()
 
     # Sending
@@ -208,7 +229,7 @@ class _Gear(gear.Client):  # type: ignore[misc] # gear has no annotations
 
     def _outcome(self, connection: Any, task: Any, ends_at: float) -> NotSentError | RefusedError | None:
         if connection.connected and not task.wait(max(0.0, ends_at - time.monotonic())):
-            self._lostConnection(connection)
+            self._give_up(connection)
         if task.job.handle:
             return None
         refusal = connection.refusals.pop(task, "")
@@ -223,7 +244,7 @@ class _Gear(gear.Client):  # type: ignore[misc] # gear has no annotations
             connection.sendAdminRequest(request, ANSWER_S)
         except (OSError, gear.TimeoutError) as error:
             # Without its answer, later answers could no longer be told apart.
-            self._lostConnection(connection)
+            self._give_up(connection)
             raise NotSentError(f"cancel job: {error or 'no answer'}") from error
         if request.response is None:
             raise NotSentError("the connection was lost")
@@ -239,7 +260,15 @@ class _Gear(gear.Client):  # type: ignore[misc] # gear has no annotations
 
     def drop(self) -> None:
         with contextlib.suppress(NotSentError):
-            self._lostConnection(self._current())
+            self._give_up(self._current())
+
+    def _give_up(self, connection: Any) -> None:
+        """It does not answer, though it may well accept the next connection: another server is tried first."""
+        connection.problem = "the server does not answer"
+        with self.connections_condition:
+            if connection in self.active_connections and self._servers[0] is connection.address:
+                self._servers.rotate(-1)
+        self._lostConnection(connection)
 
     def forget(self, handle: bytes) -> None:
         """On any thread."""
@@ -273,11 +302,13 @@ class _Gear(gear.Client):  # type: ignore[misc] # gear has no annotations
         if not self.running:
             return True
         self._last_try = time.monotonic()
-        connection = _Connection(self._address, self._connections + 1)
+        server = self._servers[0]
+        connection = _Connection(server, self._connections + 1)
         try:
             connection.connect()
         except OSError as error:
-            self._post(self._events.unreachable, error.strerror or str(error))
+            self._servers.rotate(-1)
+            self._post(self._events.unreachable, server, error.strerror or str(error))
             return True
         self._connections += 1
         with self.connections_condition:
@@ -285,7 +316,7 @@ class _Gear(gear.Client):  # type: ignore[misc] # gear has no annotations
             self.active_connections.append(connection)
             self.connections_condition.notify_all()
             os.write(self.wake_write, b"1\n")
-        self._post(self._events.connected, connection.number)
+        self._post(self._events.connected, connection.number, server)
         return True
 
     def _lostConnection(self, conn: Any) -> None:
@@ -294,7 +325,7 @@ class _Gear(gear.Client):  # type: ignore[misc] # gear has no annotations
             if conn not in self.active_connections:
                 return
             super()._lostConnection(conn)
-        self._post(self._events.lost, conn.number)
+        self._post(self._events.lost, conn.number, conn.problem)
 
     def _cleanup(self) -> None:
         for connection in (*self.active_connections, *self.inactive_connections):
@@ -306,6 +337,8 @@ class _Gear(gear.Client):  # type: ignore[misc] # gear has no annotations
     def _pollLoop(self) -> None:
         try:
             super()._pollLoop()
+        except gear.RetryIOError:
+            return  # part of a TLS record: the rest of it is waited for
         except (OSError, ValueError) as error:
             # A connection was closed under its feet: it begins again with those that are left.
             self.log.debug("Polling begins again: %s", error)

@@ -11,15 +11,16 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from enum import Enum
 
 import gear
 
 from ci_gate.gearman.wire import GET_STATUS_UNIQUE, PRODUCT
+from ci_gate.job_servers import Address
 
 SILENCE_S = 2.0  # gear's server does not answer "version" at all
 ANSWER_S = 10.0
+LONGEST_LINE = 16 * 2**20  # all functions of one worker
 STATUS_NUMBERS = 3  # jobs, running jobs, workers
 HEADER = struct.Struct("!4sII")
 
@@ -40,15 +41,6 @@ class Standing(Enum):
 
 class InquiryError(Exception):
     """No answer, or none that can be understood."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 async def identify(server: Address, *, silence_s: float = SILENCE_S) -> tuple[ServerKind, str]:
@@ -81,6 +73,55 @@ async def registered_functions(server: Address) -> dict[str, int]:
         return workers
 
 
+async def idle_workers(server: Address, functions: Iterable[str], *, silence_s: float = SILENCE_S) -> dict[str, int]:
+    """How many workers at least offer these and do nothing, of those functions that have jobs waiting.
+
+    Our server says so. With others every job that runs is taken to keep one of the workers busy that could do it.
+    """
+    async with _connection(server, ANSWER_S) as (reader, writer):
+        writer.write(b"idle\n")
+        try:
+            async with asyncio.timeout(silence_s):
+                first = await reader.readline()
+        except TimeoutError:
+            first = b"ERR"
+        if not first.startswith(b"ERR"):
+            return {name: int(idle) for name, _, idle in [each.split("\t") async for each in _lines(reader, first)]}
+    jobs = {name: (int(total) - int(running), int(running)) for name, total, running in await _status(server)}
+    offered = await _offered(server)
+    idle = {}
+    for function in functions:
+        able = [each for each in offered if function in each]
+        busy = sum(jobs.get(name, (0, 0))[1] for name in frozenset().union(*able))
+        if jobs.get(function, (0, 0))[0] > 0 and len(able) > busy:
+            idle[function] = len(able) - busy
+    return idle
+
+
+async def _status(server: Address) -> list[tuple[str, str, str]]:
+    async with _connection(server, ANSWER_S) as (reader, writer):
+        writer.write(b"status\n")
+        lines = [each.split("\t") async for each in _lines(reader)]
+        return [(each[0], each[1], each[2]) for each in lines if len(each) == 1 + STATUS_NUMBERS]
+
+
+async def _offered(server: Address) -> list[frozenset[str]]:
+    """The functions of each worker."""
+    async with _connection(server, ANSWER_S) as (reader, writer):
+        writer.write(b"workers\n")
+        return [frozenset(each.partition(" :")[2].split()) async for each in _lines(reader)]
+
+
+async def _lines(reader: asyncio.StreamReader, first: bytes | None = None) -> AsyncIterator[str]:
+    """Of an answer, up to the dot that ends it."""
+    line = await reader.readline() if first is None else first
+    while (text := line.decode(errors="replace").rstrip("\r\n")) != ".":
+        if not line:
+            raise EOFError("the connection ended within an answer")
+        yield text
+        line = await reader.readline()
+
+
 async def standings(server: Address, uniques: Iterable[str]) -> dict[str, Standing]:
     """What the server knows of these jobs. Only for our server and gearmand."""
     async with _connection(server, ANSWER_S) as (reader, writer):
@@ -106,7 +147,7 @@ async def _connection(
     writer = None
     try:
         async with asyncio.timeout(deadline_s):
-            reader, writer = await asyncio.open_connection(server.host, server.port)
+            reader, writer = await asyncio.open_connection(server.host, server.port, ssl=server.tls, limit=LONGEST_LINE)
             writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             yield reader, writer
     except TimeoutError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -16,7 +16,8 @@ import structlog
 
 from ci_gate.gearman import inquiry
 from ci_gate.gearman.client import ClientEvents, GearmanClient, NotSentError, RefusedError, Said, Submission
-from ci_gate.gearman.inquiry import Address, InquiryError
+from ci_gate.gearman.inquiry import InquiryError
+from ci_gate.job_servers import Address
 from ci_gate.model.build import Precedence
 
 MOST_TRIES = 4
@@ -48,8 +49,10 @@ class _Job:
 class JobRunner:
     """``silence_s``: a worker that gave signs of life and gives none for so long counts as dead."""
 
-    def __init__(self, server: Address, *, reconnect_s: float = RECONNECT_S, silence_s: float = SILENCE_S) -> None:
-        self._server = server
+    def __init__(
+        self, servers: Sequence[Address], *, reconnect_s: float = RECONNECT_S, silence_s: float = SILENCE_S
+    ) -> None:
+        self._server = servers[0]
         self._silence_s = silence_s
         events = ClientEvents(
             connected=self._connected,
@@ -59,8 +62,9 @@ class JobRunner:
             said=self._said,
             answered=lambda _handle, _known: None,
         )
-        self._client = GearmanClient(server, events, reconnect_s=reconnect_s)
-        self._is_connected, self._trouble = False, ""
+        self._client = GearmanClient(servers, events, reconnect_s=reconnect_s)
+        self._is_connected = False
+        self._troubles: dict[Address, str] = {}
         self._to_send: dict[_Job, None] = {}
         self._sent: dict[str, _Job] = {}
         self._wake = asyncio.Event()
@@ -161,20 +165,22 @@ class JobRunner:
 
     # --- what the client tells, on the loop's thread ---
 
-    def _connected(self, _connection: int) -> None:
-        self._is_connected, self._trouble = True, ""
+    def _connected(self, _connection: int, server: Address) -> None:
+        self._is_connected, self._server = True, server
+        self._troubles.clear()
         self._wake.set()
 
-    def _lost(self, _connection: int) -> None:
+    def _lost(self, _connection: int, reason: str) -> None:
         self._is_connected = False
-        log.warning("lost the connection to the job server", server=str(self._server), jobs=len(self._sent))
+        server, jobs = str(self._server), len(self._sent)
+        log.warning("lost the connection to the job server", server=server, jobs=jobs, reason=reason or None)
         for job in list(self._sent.values()):
             self._resubmit(job)
 
-    def _unreachable(self, reason: str) -> None:
-        if reason != self._trouble:
-            log.warning("cannot connect to the job server, trying on", server=str(self._server), reason=reason)
-        self._trouble = reason
+    def _unreachable(self, server: Address, reason: str) -> None:
+        if reason != self._troubles.get(server):
+            log.warning("cannot connect to the job server, trying on", server=str(server), reason=reason)
+        self._troubles[server] = reason
 
     def _created(self, _connection: int, unique: str, handle: bytes) -> None:
         job = self._sent.get(unique)

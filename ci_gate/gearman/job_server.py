@@ -3,6 +3,7 @@
 ``server.py`` runs it in a process of its own. It knows no settings and nothing of builds. What differs from gear's:
 
 * Nagle's algorithm is off on every socket, the accept backlog is long enough for a storm of reconnects.
+* With TLS, shaking hands with one peer does not keep others waiting.
 * A second submission of a function and unique that it knows attaches to the first job: same handle, all of its
   clients hear of it, and who comes late is told the latest data and status. A running job outlives its clients.
 * A worker may say that it ``resumes``: then what it was at when its connection broke waits, with the same handle, for
@@ -22,17 +23,21 @@ from __future__ import annotations
 import os
 import random
 import socket
+import ssl
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gear
 from gear import constants
 
 from ci_gate import __version__
+from ci_gate.gearman.admin_lines import idle_lines, listing, worker_line
+from ci_gate.gearman.handshakes import Handshakes
 from ci_gate.gearman.kept import KeptResults
 from ci_gate.gearman.waiting import ServerJob, WaitingJobs
 from ci_gate.gearman.wire import CAN_DO_MANY, GET_STATUS_UNIQUE, PRODUCT, RESUMES, STATUS_RES_UNIQUE
+from ci_gate.keep_alive import keep_alive
 from ci_gate.statsd import StatsdLines
 
 BACKLOG = 1024
@@ -49,7 +54,10 @@ class JobServer(gear.Server):  # type: ignore[misc] # gear has no annotations
     # gear sets this one only after its threads have started.
     statsd: StatsdLines | None = None
 
-    def __init__(self, host: str, port: int, statsd: StatsdLines | None = None) -> None:
+    def __init__(
+        self, host: str, port: int, statsd: StatsdLines | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._handshakes = Handshakes(tls)
         self._waiting = WaitingJobs()
         self._by_unique: dict[tuple[bytes, bytes], ServerJob] = {}
         self._asleep: set[Any] = set()
@@ -57,7 +65,7 @@ class JobServer(gear.Server):  # type: ignore[misc] # gear has no annotations
         self._kept = KeptResults()
         self._handlers = self._packet_handlers()
         try:
-            super().__init__(port, host=host or None, keepalive=True, tcp_keepidle=60, tcp_keepintvl=15, tcp_keepcnt=4)
+            super().__init__(port, host=host or None)
         except socket.gaierror:
             raise
         except Exception as error:
@@ -113,11 +121,29 @@ class JobServer(gear.Server):  # type: ignore[misc] # gear has no annotations
     # Connections
 
     def _registerConnection(self, conn: Any) -> None:
-        conn.conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        """On gear's accepting thread."""
+        try:
+            keep_alive(conn.conn)
+            self._handshakes.begin(conn)
+        except OSError as error:
+            self.log.info("%s has gone again: %s", conn, error)
+            self.active_connections.remove(conn)
+            conn.conn.close()
+            return
         super()._registerConnection(conn)
+
+    def _processPollEvent(self, conn: Any, event: int) -> None:
+        try:
+            shaken = self._handshakes.go_on(conn)
+        except OSError:
+            self._lostConnection(conn)
+            return
+        if shaken:
+            super()._processPollEvent(conn, event)
 
     def _lostConnection(self, conn: Any) -> None:
         self._asleep.discard(conn)
+        self._handshakes.forget(conn)
         resumes = conn in self._resuming
         self._resuming.discard(conn)
         for job in list(conn.related_jobs.values()):
@@ -327,9 +353,11 @@ class JobServer(gear.Server):  # type: ignore[misc] # gear has no annotations
         """One line of text; every one is answered. ``cancel job`` takes only what waits, and tells no client."""
         match request.command.split():
             case [b"status"]:
-                answer = _listing(b"%s\t%d\t%d\t%d" % (name, *n) for name, n in self._getFunctionStats().items())
+                answer = listing(b"%s\t%d\t%d\t%d" % (name, *n) for name, n in self._getFunctionStats().items())
             case [b"workers"]:
-                answer = _listing(_worker_line(each) for each in list(self.active_connections))
+                answer = listing(worker_line(each) for each in list(self.active_connections))
+            case [b"idle"]:
+                answer = listing(idle_lines(self.jobs.values(), list(self.active_connections), self._waiting.counts()))
             case [b"cancel", b"job", handle]:
                 answer = self._cancel(handle)
             case [b"version"]:
@@ -348,15 +376,6 @@ class JobServer(gear.Server):  # type: ignore[misc] # gear has no annotations
 
 def _response(packet_type: int, *arguments: bytes) -> Any:
     return gear.Packet(constants.RES, packet_type, b"\x00".join(arguments))
-
-
-def _listing(lines: Iterable[bytes]) -> bytes:
-    return b"".join(line + b"\n" for line in lines) + b".\n"
-
-
-def _worker_line(connection: Any) -> bytes:
-    where = f"{connection.conn.fileno()} {connection.host}".encode()
-    return b"%s %s : %s" % (where, connection.client_id or b"-", b" ".join(sorted(connection.functions)))
 
 
 def _why_not(host: str, port: int) -> OSError:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 from gear import constants
 
-from ci_gate.gearman.inquiry import Address
 from ci_gate.gearman.packets import Packet, PacketStream, ProtocolError
+from ci_gate.job_servers import Address
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 SIGN_OF_LIFE_S = 20.0
@@ -28,10 +28,10 @@ log = structlog.stdlib.get_logger("zuul.MergeServer")
 
 
 class JobWorker:
-    """``functions`` take a job's data and give its result; one that raises fails the job."""
+    """``functions`` take a job's data and give its result; one that raises fails the job. ``lanes`` at each server."""
 
-    def __init__(self, server: Address, functions: Mapping[str, Handler], *, lanes: int, name: str) -> None:
-        self._server = server
+    def __init__(self, servers: Sequence[Address], functions: Mapping[str, Handler], *, lanes: int, name: str) -> None:
+        self._servers = servers
         self._functions = functions
         self._lanes = lanes
         self._name = name
@@ -40,28 +40,29 @@ class JobWorker:
     async def run(self) -> None:
         """Until ``stop`` was called and the jobs under way are done. A lost server is tried again for ever."""
         async with asyncio.TaskGroup() as tasks:
-            for number in range(self._lanes):
-                tasks.create_task(self._lane(number), name=f"lane {number} of {self._name}")
+            for server in self._servers:
+                for number in range(self._lanes):
+                    tasks.create_task(self._lane(server, number), name=f"lane {number} of {self._name} at {server}")
 
     def stop(self) -> None:
         """Take no more jobs."""
         self._stopping.set()
 
-    async def _lane(self, number: int) -> None:
+    async def _lane(self, server: Address, number: int) -> None:
         pause_s = FIRST_PAUSE_S
         while not self._stopping.is_set():
             stream = None
             try:
-                stream = await PacketStream.connect(self._server)
+                stream = await PacketStream.connect(server)
                 await self._register(stream, number)
                 if number == 0:
-                    log.info("functions are offered", server=str(self._server), lanes=self._lanes)
+                    log.info("functions are offered", server=str(server), lanes=self._lanes)
                 pause_s = FIRST_PAUSE_S
                 await self._serve(stream)
             except (OSError, EOFError, TimeoutError, ProtocolError) as problem:
                 if number == 0:
                     reason = str(problem) or type(problem).__name__
-                    log.warning("no connection to the job server, trying on", server=str(self._server), reason=reason)
+                    log.warning("no connection to the job server, trying on", server=str(server), reason=reason)
             finally:
                 if stream is not None:
                     stream.close()

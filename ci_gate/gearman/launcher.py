@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -30,12 +30,16 @@ import structlog
 
 from ci_gate.config.settings import GearmanSettings
 from ci_gate.gearman import inquiry
-from ci_gate.gearman.builds import Builds, Counts, Doer
+from ci_gate.gearman.build import Counts, Doer
+from ci_gate.gearman.builds import Builds
 from ci_gate.gearman.client import ClientEvents, GearmanClient, NotSentError, RefusedError, Said, Submission
 from ci_gate.gearman.functions import KnownFunctions
-from ci_gate.gearman.inquiry import Address, InquiryError, ServerKind, Standing
+from ci_gate.gearman.inquiry import InquiryError, ServerKind, Standing
+from ci_gate.gearman.stalls import StallWatch
 from ci_gate.gearman.times import LauncherTimes
-from ci_gate.model.build import BuildEnd, BuildRequest, BuildUpdate
+from ci_gate.job_servers import Address, addresses
+from ci_gate.model.build import Begun, BuildEnd, BuildRequest, BuildUpdate
+from ci_gate.model.operations import Stall
 
 T = TypeVar("T")
 
@@ -67,15 +71,19 @@ class GearmanLauncher:
         *,
         on_update: Callable[[BuildUpdate], None],
         on_end: Callable[[BuildEnd], None],
+        on_stalls: Callable[[Sequence[Stall]], None] = lambda _: None,
         state_dir: Path | None = None,
         times: LauncherTimes | None = None,
     ) -> None:
-        self._server = Address(settings.server, settings.port)
+        """Raises TlsError."""
+        servers = addresses(settings.servers, settings.tls)
+        self._server = servers[0]
+        self._troubles: dict[Address, str] = {}
         self._check_registration = settings.check_job_registration
         self._on_update = on_update
         self._on_end = on_end
         self._times = times or LauncherTimes()
-        self._client = GearmanClient(self._server, self._events(), reconnect_s=self._times.reconnect)
+        self._client = GearmanClient(servers, self._events(), reconnect_s=self._times.reconnect)
         self._functions = KnownFunctions(state_dir, stable_s=self._times.list_stable, limit_s=self._times.list_limit)
         self._connection: int | None = None
         self._since = time.time()
@@ -84,6 +92,7 @@ class GearmanLauncher:
         self._to_send = asyncio.Event()
         self._to_resolve = asyncio.Event()
         self._builds = Builds(self._doer(), self._times)
+        self._stalls = StallWatch(self._builds.long_waits, self._times, on_stalls)
         self._missing_function = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._connection_tasks: list[asyncio.Task[None]] = []
@@ -109,15 +118,23 @@ class GearmanLauncher:
             await asyncio.wait([self._task])
         self._builds.close()
 
-    def launch(self, request: BuildRequest) -> None:
-        """Hand a build to the workers as soon as that is possible. A uuid that is under way is not sent twice."""
-        self._builds.add(request)
+    def launch(self, request: BuildRequest, begun: Begun | None = None) -> None:
+        """Hand a build to the workers as soon as that is possible. A uuid that is under way is not sent twice.
+
+        ``begun``: it was launched before, by a process before this one, and a worker had begun it.
+        """
+        self._builds.add(request, begun)
         if not self._knows(request.function):
             self._missing_function.set()
 
     def cancel(self, uuid: str) -> None:
         """Take a build out of the queue, or have it stopped. Unknown and ended ones: nothing happens."""
         self._builds.cancel(uuid)
+
+    @property
+    def stalls(self) -> tuple[Stall, ...]:
+        """Builds that wait though workers are idle."""
+        return self._stalls.stalls
 
     @property
     def state(self) -> LauncherState:
@@ -141,8 +158,10 @@ class GearmanLauncher:
             answered=self._answered,
         )
 
-    def _connected(self, connection: int) -> None:
+    def _connected(self, connection: int, server: Address) -> None:
         self._connection = connection
+        self._server = server
+        self._troubles.clear()
         self._asked_at = None
         self._functions.connected(_now())
         self._change("connected")
@@ -152,25 +171,30 @@ class GearmanLauncher:
         self._to_send.set()
 
     def _serve_connection(self, group: asyncio.TaskGroup) -> None:
-        self._connection_tasks = [group.create_task(self._meet_server())]
+        self._connection_tasks = [
+            group.create_task(self._meet_server()),
+            group.create_task(self._stalls.watch(self._server)),
+        ]
         if self._check_registration:
             self._connection_tasks.append(group.create_task(self._follow_functions()))
 
-    def _lost(self, connection: int) -> None:
+    def _lost(self, connection: int, reason: str) -> None:
         if connection != self._connection:
             return
         self._connection = None
         for task in self._connection_tasks:
             task.cancel()
         self._builds.connection_lost()
-        self._change("the connection was lost")
-        log.warning("lost the connection to the job server", server=str(self._server))
+        self._stalls.clear()
+        self._change("the connection was lost" + (f": {reason}" if reason else ""))
+        log.warning("lost the connection to the job server", server=str(self._server), reason=reason or None)
 
-    def _unreachable(self, reason: str) -> None:
-        detail = f"cannot connect: {reason}"
-        if detail != self._detail:
-            self._change(detail)
-            log.warning("cannot connect to the job server, trying on", server=str(self._server), reason=reason)
+    def _unreachable(self, server: Address, reason: str) -> None:
+        if reason == self._troubles.get(server):
+            return
+        self._troubles[server] = reason
+        self._change("cannot connect: " + "; ".join(f"{each}: {why}" for each, why in self._troubles.items()))
+        log.warning("cannot connect to the job server, trying on", server=str(server), reason=reason)
 
     def _created(self, connection: int, unique: str, handle: bytes) -> None:
         if connection == self._connection:
@@ -195,6 +219,7 @@ class GearmanLauncher:
             wake_sender=self._to_send.set,
             wake_resolver=self._to_resolve.set,
             withdraw=self._start_to_withdraw,
+            offered=self._knows,
             forget=self._client.forget,
             updated=lambda update: _soon(self._on_update, update),
             ended=lambda end: _soon(self._on_end, end),
@@ -330,8 +355,9 @@ class GearmanLauncher:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._times.list_reread):
                     await self._missing_function.wait()
-            if _now() - read_at >= self._times.list_age:
-                read_at = await self._read_functions()
+            # A build is never judged by a list from before its launch: its worker may have come since.
+            await asyncio.sleep(max(0.0, read_at + self._times.list_age - _now()))
+            read_at = await self._read_functions()
 
     async def _read_functions(self) -> float:
         """Read the server's list, whatever it takes; when that was."""

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ci_gate.gearman.inquiry import Address
+from ci_gate.job_servers import Address
 from ci_gate.keep_alive import keep_alive
 
 CONNECT_S = 10.0
@@ -47,7 +47,7 @@ class PacketStream:
     async def connect(cls, server: Address) -> PacketStream:
         """Raises OSError and TimeoutError."""
         async with asyncio.timeout(CONNECT_S):
-            reader, writer = await asyncio.open_connection(server.host, server.port)
+            reader, writer = await asyncio.open_connection(server.host, server.port, ssl=server.tls)
         keep_alive(writer.get_extra_info("socket"))
         return cls(reader, writer)
 

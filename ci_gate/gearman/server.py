@@ -17,10 +17,13 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from ci_gate.config.settings import GearmanServerSettings
 from ci_gate.gearman.job_server import JobServer
+from ci_gate.job_servers import TlsError, TlsFiles, server_context
 from ci_gate.statsd import StatsdLines, StatsdPortError
 
 METRICS = "zuul.geard"
+SECTION = "gearman_server"
 
 
 class LogConfigError(Exception):
@@ -40,25 +43,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--listen-address", default="", help="default: all addresses")
     parser.add_argument("--port", type=int, default=4730)
     parser.add_argument("--log-config", type=Path, help="INI file for Python's logging.config")
+    for name in ("key", "cert", "ca"):
+        parser.add_argument(f"--ssl-{name}", type=Path, metavar="FILE")
     parser.add_argument("--until-stdin-closes", action="store_true", help="end when the parent process does")
     options = parser.parse_args(arguments)
+    tls = TlsFiles(options.ssl_key, options.ssl_cert, options.ssl_ca, SECTION) if options.ssl_key else None
+    settings = GearmanServerSettings(listen_address=options.listen_address, log_config=options.log_config, tls=tls)
     try:
-        serve(options.listen_address, options.port, options.log_config, until_stdin_closes=options.until_stdin_closes)
+        serve(settings, options.port, until_stdin_closes=options.until_stdin_closes)
     except StartError as error:
         print(f"error: {error}", flush=True)  # noqa: T201 - the parent reads it
         return 1
     return 0
 
 
-def serve(listen_address: str, port: int, log_config: Path | None, *, until_stdin_closes: bool = False) -> None:
+def serve(settings: GearmanServerSettings, port: int, *, until_stdin_closes: bool = False) -> None:
     """Until SIGTERM. Says ``listening PORT`` on standard output once it does. Raises StartError."""
-    where = f"{listen_address or 'all addresses'}, port {port}"
+    where = f"{settings.listen_address or 'all addresses'}, port {port}"
     try:
-        _set_up_logging(log_config)
+        _set_up_logging(settings.log_config)
         statsd = StatsdLines.from_environment(os.environ, METRICS)
+        tls = server_context(settings.tls) if settings.tls else None
         _allow_many_connections()
-        server = JobServer(listen_address, port, statsd)
-    except (LogConfigError, StatsdPortError) as error:
+        server = JobServer(settings.listen_address, port, statsd, tls)
+    except (LogConfigError, StatsdPortError, TlsError) as error:
         raise StartError(str(error)) from error
     except OSError as error:
         raise StartError(f"the Gearman server cannot listen on {where}: {error.strerror or error}") from error

@@ -71,6 +71,8 @@ class ServerProcess:
         command.append(f"--listen-address={self._settings.listen_address}")
         if self._settings.log_config:
             command.append(f"--log-config={self._settings.log_config}")
+        if tls := self._settings.tls:
+            command += [f"--ssl-key={tls.key}", f"--ssl-cert={tls.cert}", f"--ssl-ca={tls.ca}"]
         process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=None)
         try:
             self.port = await _port_of(process)

@@ -6,7 +6,7 @@ worker's next job is found by looking at functions, never at every job.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,6 +72,13 @@ class WaitingJobs:
             if heads:
                 return min(heads, key=lambda job: job.order)
         return None
+
+    def counts(self) -> Counter[bytes]:
+        """By function."""
+        numbers: Counter[bytes] = Counter()
+        for level in self._levels.values():
+            numbers.update({name: len(jobs) for name, jobs in level.items()})
+        return numbers
 
     def has(self, function: bytes) -> bool:
         return any(function in level for level in self._levels.values())

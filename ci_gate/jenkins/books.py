@@ -155,6 +155,7 @@ class Books:
             parameters[self._settings.node_param] = node
         build = Build(claim.unique, offered.name, offered.job, parameters, self._limited(offered), claim)
         self._builds[build.uuid] = build
+        self._tell_manager(build)
         self._changed(True)
 
     def _claim_again(self, build: Build, claim: Job) -> None:
@@ -163,11 +164,14 @@ class Books:
             self._answer(build)
         elif build.phase is Phase.RUNNING:
             self._tell_start(build)
+        else:
+            self._tell_manager(build)
 
     def unclaim(self) -> None:
-        """The connection is lost: builds go on, and what they end with is kept."""
+        """A connection is lost: builds go on, and what they end with is kept."""
         for build in self._builds.values():
-            build.claim = None
+            if build.claim is not None and not build.claim.is_ours:
+                build.claim = None
 
     def stop(self, build: Build) -> None:
         if build.stop_at is None:
@@ -224,6 +228,11 @@ class Books:
             build.claim.fail()
         else:
             build.claim.complete(build.answer)
+
+    def _tell_manager(self, build: Build) -> None:
+        """So that it can be stopped before it has a number: while it waits in Jenkins' own queue."""
+        if build.claim is not None:
+            build.claim.data(self._data(build))
 
     def _tell_start(self, build: Build) -> None:
         if build.claim is not None:

@@ -35,6 +35,7 @@ from ci_gate.jenkins.http import (
 )
 from ci_gate.jenkins.manager import Manager
 from ci_gate.jenkins.names import Path, address_of
+from ci_gate.job_servers import addresses
 from ci_gate.worker_connection import GearmanWorker, Job
 
 log = structlog.stdlib.get_logger("ci_gate.Jenkins")
@@ -70,6 +71,7 @@ class Bridge:
         declare: bool = False,
         times: BridgeTimes | None = None,
     ) -> None:
+        """Raises TlsError."""
         self._settings = settings
         self._declare = declare
         self._times = times or BridgeTimes()
@@ -84,9 +86,9 @@ class Bridge:
         self._quiet = False
         self._undeclarable: set[Path] = set()
         self._group: asyncio.TaskGroup | None = None
-        address = (gearman.server, gearman.port)
+        servers = addresses(gearman.servers, gearman.tls)
         self.worker = GearmanWorker(
-            address,
+            servers,
             f"{settings.name}_bridge",
             on_job=self._asked,
             on_lost=self._books.unclaim,
@@ -95,7 +97,7 @@ class Bridge:
             reconnect_s=self._times.reconnect,
         )
         self._managing = GearmanWorker(
-            address, f"{settings.name}_manager", on_job=self._manage, reconnect_s=self._times.reconnect
+            servers, f"{settings.name}_manager", on_job=self._manage, reconnect_s=self._times.reconnect
         )
         self._managing.offer(self._manager.functions)
 

@@ -14,7 +14,8 @@ SUCCESS = "SUCCESS"
 class BuildRequest:
     """One launch. ``uuid`` (32 hex digits) is the Gearman unique id, so that a repeat attaches to the running job.
 
-    ``node`` is the value of ``ZUUL_NODE``, which changes the function's name to ``build:JOB:NODE``.
+    ``node`` is the value of ``ZUUL_NODE``, which changes the function's name to ``build:JOB:NODE``. ``description`` is
+    HTML for people who look at the build in Jenkins.
     """
 
     uuid: str
@@ -22,6 +23,7 @@ class BuildRequest:
     parameters: Mapping[str, str | None]
     precedence: Precedence = Precedence.NORMAL
     node: str | None = None
+    description: str = ""
 
     @property
     def function(self) -> str:
@@ -39,6 +41,14 @@ class Worker:
     program: str | None = None
     version: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """As what a worker runs a build: it is stopped by that."""
+
+    manager: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,19 @@ class BuildStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class Stall:
+    """Builds that wait at the job server though at least ``idle_workers`` that offer ``function`` have nothing to do.
+
+    ``builds`` have waited for over a minute, the oldest since ``since``.
+    """
+
+    function: str
+    builds: int
+    since: float
+    idle_workers: int
+
+
+@dataclass(frozen=True, slots=True)
 class Operations:
     """Everything at one moment. ``waits`` and ``undelivered`` oldest first, ``troubles`` newest first."""
 
@@ -139,3 +152,4 @@ class Operations:
     builds: BuildStatistics = field(default_factory=BuildStatistics)
     catch_ups: tuple[CatchUp, ...] = ()
     commands: tuple[CommandLoad, ...] = ()
+    stalls: tuple[Stall, ...] = ()

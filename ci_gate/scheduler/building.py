@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ci_gate.model.build import SUCCESS, BuildEnd, BuildRequest, BuildUpdate
 from ci_gate.model.change import Change
 from ci_gate.model.layout import Job
 from ci_gate.model.measures import BuildFinished
 from ci_gate.scheduler import mutexes
+from ci_gate.scheduler.descriptions import build_description
 from ci_gate.scheduler.effects import CancelBuild, LaunchBuild, RecordRunTime
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.jobs import all_names, below, tree_of, wanted_now
@@ -79,7 +82,8 @@ def hand_out(step: Step, uuid: str) -> None:
     item, build = step.state.builds_by_uuid[uuid]
     build.launched_at, item.view = step.at, None
     step.decide(item.subject_key, item.pipeline.name, Code.LAUNCHED, job=build.job, uuid=uuid)
-    step.emit(LaunchBuild(_request(item, build, uuid)))
+    description = build_description(step.state.subject(item), item.pipeline.name, item.build_set.chain)
+    step.emit(LaunchBuild(replace(_request(item, build, uuid), description=description)))
 
 
 def _request(item: Item, build: Build, uuid: str) -> BuildRequest:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ci_gate.model.build import BuildRequest, Precedence
+from ci_gate.model.build import Begun, BuildRequest, Precedence
 from ci_gate.model.merge import MergeRequest, UpdateRequest
 from ci_gate.model.operations import CommandAnswer
 from ci_gate.model.report import Report
@@ -74,16 +74,25 @@ class VerifySubmit:
 
 @dataclass(frozen=True, slots=True)
 class LaunchBuild:
-    """Hand a build to the workers; answered by BuildUpdated and BuildEnded. The uuid makes a repeat attach."""
+    """Hand a build to the workers; answered by BuildUpdated and BuildEnded. The uuid makes a repeat attach.
+
+    ``begun`` is None at the first try. At a repeat it is what a worker had begun, if one had said so: not every job
+    server tells that again.
+    """
 
     request: BuildRequest
+    begun: Begun | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CancelBuild:
-    """Take a build out of the job server's queue, or stop it where it runs. Not answered."""
+    """Take a build out of the job server's queue, or stop it where it runs. Not answered.
+
+    ``first_tried_at`` is None at the first try. At a repeat it is the first try's time.
+    """
 
     uuid: str
+    first_tried_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,8 @@ def operations_document(operations: Operations) -> Document:
         "problems": [asdict(each) for each in operations.troubles[:MOST_LISTED]],
         "problems_total": len(operations.troubles),
         "builds": asdict(operations.builds),
+        "stalled_builds": [asdict(each) for each in operations.stalls[:MOST_LISTED]],
+        "stalled_builds_total": sum(each.builds for each in operations.stalls),
     }
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import structlog
 
+from ci_gate.job_servers import Address
 from ci_gate.worker.build import Place, run_build
 from ci_gate.worker.command import (
     CommandError,
@@ -59,7 +60,7 @@ class _Run:
 
 
 class CommandWorker:
-    def __init__(self, settings: WorkerSettings, address: tuple[str, int], *, reconnect_s: float = 2.0) -> None:
+    def __init__(self, settings: WorkerSettings, servers: Sequence[Address], *, reconnect_s: float = 2.0) -> None:
         self._settings = settings
         self._jobs = {each.name: each for each in settings.jobs}
         self._runs: dict[str, _Run] = {}
@@ -67,9 +68,9 @@ class CommandWorker:
         self._numbers = itertools.count(int(time.time()) % 10**9)
         self._group: asyncio.TaskGroup | None = None
         self.worker = GearmanWorker(
-            address, settings.name, on_job=self._take, on_lost=self._unclaim, wants=self._free, reconnect_s=reconnect_s
+            servers, settings.name, on_job=self._take, on_lost=self._unclaim, wants=self._free, reconnect_s=reconnect_s
         )
-        self._manager = GearmanWorker(address, f"{settings.name}_manager", on_job=self._stop, reconnect_s=reconnect_s)
+        self._manager = GearmanWorker(servers, f"{settings.name}_manager", on_job=self._stop, reconnect_s=reconnect_s)
         self.worker.offer(f"{FUNCTION}{each.name}" for each in settings.jobs)
         self._manager.offer([f"stop:{settings.name}"])
 
@@ -84,7 +85,8 @@ class CommandWorker:
 
     def _unclaim(self) -> None:
         for each in self._runs.values():
-            each.claim = None
+            if each.claim is not None and not each.claim.is_ours:
+                each.claim = None
 
     def _take(self, job: Job) -> None:
         self._forget_old()
@@ -151,11 +153,12 @@ class CommandWorker:
     def _stop(self, job: Job) -> None:
         try:
             wanted = json.loads(job.arguments)
-            name, number = str(wanted["name"]), int(wanted["number"])
+            name, number, unique = str(wanted["name"]), int(wanted["number"]), str(wanted.get("uuid", ""))
         except (ValueError, KeyError, TypeError) as problem:
             job.exception(f"the request cannot be understood: {problem!r}")
             return
-        run = next((each for each in self._runs.values() if (each.name, each.number) == (name, number)), None)
+        runs = [self._runs[unique]] if unique in self._runs else self._runs.values()
+        run = next((each for each in runs if (each.name, each.number) == (name, number)), None)
         if run is None:
             job.exception("there is no such build")
         elif run.result is not None:

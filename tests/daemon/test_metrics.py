@@ -13,6 +13,7 @@ from ci_gate.daemon.metrics import Metrics
 from ci_gate.gearman.server import METRICS as METRICS_OF_THE_JOB_SERVER
 from ci_gate.model.item import ItemView, PipelineView, QueueView
 from ci_gate.model.measures import BuildFinished, EventTaken, ItemEntered, ItemLeft
+from ci_gate.model.operations import Stall
 from ci_gate.statsd import StatsdLines, StatsdPortError
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "operating.md"
@@ -144,6 +145,7 @@ def test_every_name_is_documented(server):
     metrics = Metrics(StatsdLines.from_environment(server.environment))
     metrics.loaded([PipelineView("P", None, ())])
     finished = [BuildFinished("P", "JOB", result, 1.0, 1.0, ("LABEL",)) for result in ("RESULT", "SUCCESS")]
+    metrics.stalled([])
     metrics.count([EventTaken("TYPE"), ItemEntered("P"), ItemLeft("P", "ORG/PROJECT", 1.0), *finished])
     names = {each.partition(":")[0].replace("SUCCESS", "RESULT") for each in server.heard()}
     documented = set(re.findall(r"`((?:gerrit|zuul)\.[a-z]+\.[\w.]+)`", DOCUMENT.read_text(encoding="utf-8")))
@@ -197,3 +199,9 @@ def test_a_host_that_cannot_be_found_is_looked_for_until_it_is(server, monkeypat
     lines._searching.join(5)
     lines.incr("heard")
     assert server.heard() == ["heard:1|c"]
+
+
+def test_builds_that_wait_in_vain_are_a_gauge(server, metrics):
+    metrics.stalled([Stall("build:unit", 2, 1.0, 4), Stall("build:docs", 3, 1.0, 1)])
+    metrics.stalled([])
+    assert server.heard() == ["zuul.gearman.stalled_builds:5|g", "zuul.gearman.stalled_builds:0|g"]

@@ -26,6 +26,7 @@ async def apart(tmp_path) -> AsyncIterator[Site]:
         try:
             assert await server.stdout.readline() == f"listening {world.gearman_port}\n".encode()
             site = Site(world)
+            site.job_server = server
             await site.start()
             world.jenkins.add_job(JOB, "true", fetch=False)  # the refs are the service's, and it will be down
             yield site
@@ -61,3 +62,20 @@ async def test_a_build_of_the_run_before_is_stopped_when_its_change_is_replaced(
     apart.gerrit.abandon(change.number, by="dev")
     await when(lambda: build.result == "ABORTED", "the stop")
     await apart.nothing_left()
+
+
+async def test_a_cancel_that_the_job_server_did_not_take_in_before_a_crash_is_repeated(apart):
+    apart.jenkins.hold(JOB)
+    change = apart.upload()
+    (build,) = await when(lambda: apart.builds(change.number), "its build")
+    await when(lambda: apart.status()["ci_gate"]["builds"]["running"], "the service to know that it runs")
+    apart.job_server.send_signal(signal.SIGSTOP)
+    try:
+        apart.gerrit.abandon(change.number, by="dev")
+        await apart.nothing_left()
+        await apart.world.stop_service(signal.SIGKILL)
+    finally:
+        apart.job_server.send_signal(signal.SIGCONT)
+    await apart.world.start_service()
+    await when(lambda: build.result == "ABORTED", "the stop")
+    assert len(apart.builds(change.number)) == 1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -19,6 +21,7 @@ from ci_gate.config.settings import GearmanServerSettings, GearmanSettings
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gearman.server_process import ServerProcess
 from ci_gate.gearman.times import LauncherTimes
+from ci_gate.job_servers import TlsFiles
 from ci_gate.model.build import BuildEnd, BuildRequest, BuildUpdate
 
 HOST = "127.0.0.1"
@@ -55,12 +58,13 @@ async def when(condition: Callable[[], object], what: str):
 class Embedded:
     """Our own server, in its child process."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: TlsFiles | None = None) -> None:
         self.port = free_port()
+        self._settings = GearmanServerSettings(start=True, listen_address=HOST, tls=tls)
         self._process: ServerProcess | None = None
 
     async def start(self) -> None:
-        self._process = ServerProcess(GearmanServerSettings(start=True, listen_address=HOST), self.port)
+        self._process = ServerProcess(self._settings, self.port, first_pause_s=0.2)
         await self._process.start()
 
     async def stop(self) -> None:
@@ -68,16 +72,23 @@ class Embedded:
             await self._process.stop()
             self._process = None
 
+    async def break_down(self) -> None:
+        """Killed without a chance to say anything, and started again by whoever watches it."""
+        os.kill(self._process.pid, signal.SIGKILL)
+        await when(lambda: self._process.pid is None, "its death")
+        await when(lambda: self._process.pid is not None, "its next life")
+
 
 class Gear:
     """gear's own server, in threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: TlsFiles | None = None) -> None:
         self.port = free_port()
+        self._tls = {"ssl_key": tls.key, "ssl_cert": tls.cert, "ssl_ca": tls.ca} if tls else {}
         self._server: gear.Server | None = None
 
     async def start(self) -> None:
-        self._server = gear.Server(self.port, HOST)
+        self._server = gear.Server(self.port, host=HOST, **self._tls)
 
     async def stop(self) -> None:
         server, self._server = self._server, None
@@ -88,12 +99,13 @@ class Gear:
 class Gearmand:
     """Debian's gearman-job-server."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         self.port = free_port()
+        self._options = options
         self._process: subprocess.Popen | None = None
 
     async def start(self) -> None:
-        command = [str(GEARMAND), f"--listen={HOST}", f"--port={self.port}", "--log-file=stderr"]
+        command = [str(GEARMAND), f"--listen={HOST}", f"--port={self.port}", "--log-file=stderr", *self._options]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         await when(self._listens, "gearmand")
 
@@ -106,6 +118,11 @@ class Gearmand:
         if process:
             process.terminate()
             await asyncio.to_thread(process.wait, 10)
+
+    async def break_down(self) -> None:
+        self._process.kill()
+        await asyncio.to_thread(self._process.wait, 10)
+        await self.start()
 
 
 class Worker:
@@ -151,7 +168,7 @@ class Bench:
         self.launcher = GearmanLauncher(
             GearmanSettings(HOST, port, **settings),
             on_update=self.updates.append,
-            on_end=self.ends.append,
+            on_end=self.ended,
             state_dir=state_dir,
             times=times,
         )
@@ -162,6 +179,9 @@ class Bench:
 
     async def __aexit__(self, *_: object) -> None:
         await self.launcher.stop()
+
+    def ended(self, end: BuildEnd) -> None:
+        self.ends.append(end)
 
     def launch(self, job: str = "unit", **options) -> str:
         request = request_for(job, **options)

@@ -10,7 +10,7 @@ import pytest
 from gearman_parts import GEARMAND, HOST, Embedded, Gear, Gearmand, when
 
 from ci_gate.gearman.functions_offered import OfferedFunctions
-from ci_gate.gearman.inquiry import Address
+from ci_gate.job_servers import Address
 from ci_gate.model.operations import CommandAnswer
 
 
@@ -37,7 +37,7 @@ FUNCTIONS = {"zuul:enqueue": enqueue, "zuul:get_running_jobs": running, "zuul:pr
 async def ask(request):
     server = request.param()
     await server.start()
-    offered = OfferedFunctions(Address(HOST, server.port), FUNCTIONS)
+    offered = OfferedFunctions([Address(HOST, server.port)], FUNCTIONS)
     await offered.start()
     client = gear.Client()
     if isinstance(server, Gearmand):

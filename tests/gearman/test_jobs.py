@@ -9,10 +9,10 @@ import pytest
 from gear import constants
 from gearman_parts import GEARMAND, HOST, Embedded, Gear, Gearmand, when
 
-from ci_gate.gearman.inquiry import Address
 from ci_gate.gearman.job_runner import MOST_TRIES, JobError, JobRunner
 from ci_gate.gearman.job_worker import JobWorker
 from ci_gate.gearman.packets import PacketStream
+from ci_gate.job_servers import Address
 from ci_gate.model.build import Precedence
 
 NORMAL = Precedence.NORMAL
@@ -29,7 +29,7 @@ async def server(request):
 
 @pytest.fixture
 async def runner(server):
-    made = JobRunner(Address(HOST, server.port), reconnect_s=0.05, silence_s=0.6)
+    made = JobRunner([Address(HOST, server.port)], reconnect_s=0.05, silence_s=0.6)
     await made.start()
     yield made
     await made.stop()
@@ -38,7 +38,7 @@ async def runner(server):
 @asynccontextmanager
 async def working(server, handler, *, lanes: int = 1):
     """A worker that is connected; killed at the end, like its host."""
-    worker = JobWorker(Address(HOST, server.port), {"shout": handler}, lanes=lanes, name="test")
+    worker = JobWorker([Address(HOST, server.port)], {"shout": handler}, lanes=lanes, name="test")
     task = asyncio.create_task(worker.run())
     try:
         yield worker

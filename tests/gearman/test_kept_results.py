@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 from gearman_parts import HOST, Bench, Worker, data, free_port, when
@@ -11,6 +12,7 @@ from ci_gate.gearman import kept
 from ci_gate.gearman.job_server import JobServer
 from ci_gate.gearman.kept import KeptResults
 from ci_gate.gearman.waiting import ServerJob
+from ci_gate.job_servers import Address
 from ci_gate.worker_connection import GearmanWorker
 
 
@@ -51,7 +53,7 @@ async def test_a_build_that_runs_is_attached_to_and_can_be_cancelled_by_the_next
             after.launch(uuid=unique)
             after.launcher.cancel(unique)
             stop = await manager.job()
-        assert stop.arguments == b'{"name": "unit", "number": 7}'
+        assert json.loads(stop.arguments) == {"name": "unit", "number": 7, "uuid": unique}
         assert len(worker.jobs) == 1
     finally:
         worker.stop()
@@ -62,14 +64,14 @@ async def test_a_job_of_a_worker_that_comes_back_waits_for_it_under_its_handle(p
     jobs = []
     bench = Bench(port, tmp_path)
     async with bench:
-        first = GearmanWorker((HOST, port), "bridge", on_job=jobs.append, resumes=True)
+        first = GearmanWorker([Address(HOST, port)], "bridge", on_job=jobs.append, resumes=True)
         first.offer(["build:unit"])
         task = asyncio.create_task(first.run())
         unique = bench.launch()
         await when(lambda: jobs, "job")
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        second = GearmanWorker((HOST, port), "bridge", on_job=jobs.append, resumes=True)
+        second = GearmanWorker([Address(HOST, port)], "bridge", on_job=jobs.append, resumes=True)
         second.offer(["build:unit"])
         task = asyncio.create_task(second.run())
         await when(lambda: len(jobs) == 2, "the same job")

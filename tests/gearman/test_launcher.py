@@ -121,7 +121,7 @@ async def test_a_running_build_is_stopped_by_its_manager(server, worker, tmp_pat
         bench.launcher.cancel(unique)
         stop = await worker.job(2)
         assert stop.name == "stop:jenkins"
-        assert json.loads(stop.arguments) == {"name": "unit", "number": 7}
+        assert json.loads(stop.arguments) == {"name": "unit", "number": 7, "uuid": unique}
         stop.sendWorkComplete(b"")
         job.sendWorkComplete(data(result="ABORTED"))
         bench.launch()

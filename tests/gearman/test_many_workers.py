@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from gearman_parts import GEARMAND, HOST, Bench, Embedded, Gearmand, when
 
+from ci_gate.job_servers import Address
 from ci_gate.worker_connection import GearmanWorker, Job
 
 BUILDS, WORKERS, DYING = 2000, 200, 20
@@ -24,7 +25,7 @@ class Executor:
         self._jobs = 0
         self._held: Job | None = None
         self._worker = GearmanWorker(
-            (HOST, port), f"executor-{number}", on_job=self._take, wants=lambda: not self._held
+            [Address(HOST, port)], f"executor-{number}", on_job=self._take, wants=lambda: not self._held
         )
         self._worker.offer(["build:unit"])
         self._task = asyncio.create_task(self._worker.run())

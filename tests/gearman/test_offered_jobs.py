@@ -10,7 +10,8 @@ import pytest
 from gearman_parts import GEARMAND, HOST, Embedded, Gear, Gearmand, free_port
 
 from ci_gate.cli.main import main
-from ci_gate.gearman.inquiry import Address, registered_functions
+from ci_gate.gearman.inquiry import registered_functions
+from ci_gate.job_servers import Address
 
 LAYOUT = """pipelines:
   - name: check

@@ -122,7 +122,8 @@ class RestDouble:
         shown = dict(self.change)
         if "SUBMIT_REQUIREMENTS" not in options:
             shown.pop("submit_requirements", None)
-        return _good([shown] if f"change:{self.change['_number']}" in request.query["q"].strip("()").split(" OR ") else [])
+        wanted = request.query["q"].strip("()").split(" OR ")
+        return _good([shown] if f"change:{self.change['_number']}" in wanted else [])
 
     async def _review(self, request: web.Request) -> web.Response:
         body = await request.json()

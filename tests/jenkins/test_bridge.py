@@ -113,6 +113,23 @@ async def test_a_stop_does_not_hit_another_build_of_the_same_number(site):
         assert build.signals == []
 
 
+async def test_a_cancelled_build_that_waits_in_jenkins_own_queue_is_taken_out_at_once(site):
+    site.jenkins.held = True
+    async with site:
+        unique = site.launch()
+        await when(lambda: site.jenkins.items, "item")
+        await when(lambda: [each for each in site.updates if each.uuid == unique], "who has it")
+        assert not site.updates[-1].started
+        site.launcher.cancel(unique)
+        await when(lambda: next(iter(site.jenkins.items.values())).cancelled, "the item to be cancelled")
+        await when(lambda: not site.bridge._books.active, "the bridge to forget it")
+        site.jenkins.held = False
+        other = site.launch()
+        (build,) = await site.running()
+        assert build.parameters["ZUUL_UUID"] == other
+        assert site.ends == {}
+
+
 async def test_a_build_taken_out_of_the_queue_by_a_person_is_launched_again_by_the_gate(site):
     site.jenkins.held = True
     async with site:

@@ -15,8 +15,8 @@ import pytest
 from merger_world import git, out, request
 
 from ci_gate.daemon.remote_mergers import JobsOverGearman
-from ci_gate.gearman.inquiry import Address
 from ci_gate.gearman.job_runner import JobRunner
+from ci_gate.job_servers import Address
 from ci_gate.merger.remote import RemoteMerger
 from ci_gate.model.build import Precedence
 from ci_gate.model.merge import MergeOutcome
@@ -91,7 +91,7 @@ async def hosts(root: Path, port: int, *names: str):
 
 @pytest.fixture
 async def runner(port):
-    made = JobRunner(Address(HOST, port), reconnect_s=0.1)
+    made = JobRunner([Address(HOST, port)], reconnect_s=0.1)
     await made.start()
     yield made
     await made.stop()

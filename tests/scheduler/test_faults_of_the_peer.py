@@ -100,7 +100,10 @@ SHOWN_BY = {
         (HERE, "test_22_a_timer_asks_for_repositories_of_projects_with_jobs_only"),
     ],
     23: [(GATE, "test_w75_a_stop_request_is_sent_once"), (HERE, "test_23_what_has_ended_is_not_cancelled")],
-    24: [(HERE, "test_24_no_descriptions_are_set")],
+    24: [
+        ("gearman/test_descriptions_at_jenkins.py", "test_it_is_sent_once_a_number"),
+        ("scheduler/test_descriptions.py", "test_changes_ahead_are_named_the_nearest_of_many"),
+    ],
     25: [(OPERATORS, "test_promote_keeps_times_of_entry_and_what_does_not_move")],
     26: [("merger/test_published_refs.py", "test_a_state_is_deleted_when_its_retention_is_over")],
     27: [("daemon/test_timespec_times.py", "test_the_next_time")],
@@ -221,12 +224,6 @@ def test_23_what_has_ended_is_not_cancelled():
     world.uploaded("A")
     world.ends("lint", "A")
     assert world.abandon("A") == ["cancel unit of A"]
-
-
-def test_24_no_descriptions_are_set():
-    """There is no request to Jenkins beyond the build itself and its stop: nobody has to keep N texts of N lines."""
-    gearman = TESTS.parent / "ci_gate" / "gearman"
-    assert not [each.name for each in gearman.glob("*.py") if "set_description" in each.read_text()]
 
 
 def test_28_a_conflict_of_what_has_no_jobs_is_handled_like_any_other():

@@ -13,6 +13,7 @@ from ci_gate.model.operations import (
     ConnectionHealth,
     ConnectionState,
     Operations,
+    Stall,
     Trouble,
     UndeliveredReport,
     Wait,
@@ -135,5 +136,6 @@ def troubled() -> Operations:
             UndeliveredReport("1999,2", "check", "review", NOW - 900, 1, None, "fatal: change is closed"),
         ),
         troubles=(Trouble(NOW - 100, "review", "<b>broken</b> JSON line on the stream"),),
+        stalls=(Stall("build:unit", 2, NOW - 75, 4),),
         builds=BuildStatistics(waiting=2, running=3, succeeded=40, failed=2, lost=1),
     )

@@ -354,6 +354,8 @@ def test_what_waits_and_what_was_not_delivered_is_told():
     }
     assert [each["next_try_at"] for each in document["undelivered_reports"]] == [NOW + 60, None]
     assert document["problems_total"] == 1
+    assert document["stalled_builds"] == [{"function": "build:unit", "builds": 2, "since": NOW - 75, "idle_workers": 4}]
+    assert document["stalled_builds_total"] == 2
     assert document["builds"] == {"waiting": 2, "running": 3, "succeeded": 40, "failed": 2, "lost": 1}
 
 

@@ -16,6 +16,7 @@ from ci_gate.config.settings import GearmanSettings
 from ci_gate.gearman.job_server import JobServer
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gearman.times import LauncherTimes
+from ci_gate.job_servers import Address
 from ci_gate.model.build import BuildRequest
 from ci_gate.worker.build import Place
 from ci_gate.worker.command import CommandError, checkout_of, environment_of, job_command, log_path_of
@@ -56,7 +57,9 @@ class Site:
             self.url,
             Place(self.workspaces, self._timeout_s),
         )
-        self._task = asyncio.create_task(CommandWorker(settings, (HOST, self.server.port), reconnect_s=0.05).run())
+        self._task = asyncio.create_task(
+            CommandWorker(settings, [Address(HOST, self.server.port)], reconnect_s=0.05).run()
+        )
         times = LauncherTimes(list_stable=0.3, list_age=0.1, reconnect=0.05, retry=0.05)
         self.launcher = GearmanLauncher(
             GearmanSettings(HOST, self.server.port),

@@ -58,6 +58,16 @@ function showWaits(waits, total) {
   byId("waits").classList.toggle("long", longest >= LONG_WAIT_MS);
 }
 
+function stallText(stall) {
+  const spent = `the oldest for ${duration(serverNow() - stall.since * 1000)}`;
+  return `${stall.function}: ${plural(stall.builds, "build")}, ${spent}; ${plural(stall.idle_workers, "worker")} idle`;
+}
+
+function showStalls(texts, total) {
+  showNote("stalled", `${plural(total, "build")} waiting although workers are idle`, texts, texts.length);
+  byId("stalled").hidden = total === 0;
+}
+
 function showReports(texts, total) {
   showNote("undelivered", `${plural(total, "report")} not delivered`, texts, total);
   byId("undelivered").hidden = total === 0;
@@ -72,6 +82,7 @@ export function showService(service) {
   byId("health").hidden = service === undefined;
   if (service === undefined) return;
   showList(byId("connections"), service.connections, (each) => `${each.kind} ${each.name}`, connectionPart);
+  showStalls(service.stalled_builds.map(stallText), service.stalled_builds_total);
   showReports(service.undelivered_reports.map(reportText), service.undelivered_reports_total);
   showWaits(service.waits, service.waits_total);
   showProblems(service.problems.map(problemText), service.problems_total);

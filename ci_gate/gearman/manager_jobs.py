@@ -1,0 +1,96 @@
+"""Jobs for managers: ``stop:MANAGER`` and ``set_description:MANAGER`` (gearman-jenkins.md 5). Nobody waits for them.
+
+They are foreground jobs: a server drops those when their connection ends, so none is ever carried out long after it
+was meant, when its number may belong to another build. For the same reason one that no manager took within ``limit_s``
+is withdrawn. Used by ``launcher.py`` on the loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import uuid4
+
+import structlog
+
+from ci_gate.gearman.client import Submission
+from ci_gate.model.build import Precedence
+
+log = structlog.stdlib.get_logger("zuul.Gearman")
+
+
+@dataclass(slots=True)
+class _Job:
+    submission: Submission
+    handle: bytes | None = None
+    timer: asyncio.TimerHandle | None = None
+
+
+class ManagerJobs:
+    """``send`` puts a job into the way to the server; ``withdraw`` cancels a job that waits there."""
+
+    def __init__(
+        self, *, send: Callable[[Submission], None], withdraw: Callable[[str, bytes], None], limit_s: float
+    ) -> None:
+        self._send = send
+        self._withdraw = withdraw
+        self._limit_s = limit_s
+        self._jobs: dict[str, _Job] = {}
+
+    def __contains__(self, unique: object) -> bool:
+        return unique in self._jobs
+
+    def stop(self, manager: str, job: str, number: int | None, uuid: str) -> None:
+        """Have the manager stop build ``number`` of ``job``. Ours know builds by their ``uuid`` too, before they have a
+        number; the Jenkins plugin does not look at it."""
+        log.info("stopping build", job=job, number=number, manager=manager, uuid=uuid)
+        known: dict[str, object] = {"name": job} if number is None else {"name": job, "number": number}
+        self._add(f"stop:{manager}", json.dumps(known | {"uuid": uuid}).encode(), Precedence.HIGH)
+
+    def describe(self, manager: str, job: str, number: int, html: str) -> None:
+        """Have the manager show this beside build ``number`` of ``job``."""
+        data = {"name": job, "number": number, "html_description": html}
+        self._add(describing(manager), json.dumps(data).encode(), Precedence.LOW)
+
+    def created(self, unique: str, handle: bytes) -> None:
+        """The server has it; from now on it has ``limit_s``."""
+        job = self._jobs[unique]
+        job.handle = handle
+        job.timer = asyncio.get_running_loop().call_later(self._limit_s, self._expire, unique)
+
+    def ended(self, unique: str) -> bytes | None:
+        """A manager did what it could, or the server refused it. The handle, if there was one."""
+        job = self._jobs.pop(unique)
+        if job.timer:
+            job.timer.cancel()
+        return job.handle
+
+    def connection_lost(self) -> None:
+        """Those that the server had are gone with the connection: send them again, as new jobs."""
+        for unique, job in list(self._jobs.items()):
+            if job.handle is not None:
+                self.ended(unique)
+                self._add(job.submission.function, job.submission.data, job.submission.precedence)
+
+    def close(self) -> None:
+        for unique in list(self._jobs):
+            self.ended(unique)
+
+    def _add(self, function: str, data: bytes, precedence: Precedence) -> None:
+        submission = Submission(function, uuid4().hex, data, precedence)
+        self._jobs[submission.unique] = _Job(submission)
+        self._send(submission)
+
+    def _expire(self, unique: str) -> None:
+        function = self._jobs[unique].submission.function
+        log.warning("no manager took a request, it is withdrawn", function=function, after_s=self._limit_s)
+        handle = self.ended(unique)
+        if handle is not None:
+            self._withdraw(unique, handle)
+
+
+def describing(manager: str) -> str:
+    """The function by which builds of this manager are described. Not every worker of builds offers it."""
+    return f"set_description:{manager}"
