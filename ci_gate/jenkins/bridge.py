@@ -10,10 +10,8 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import Counter, defaultdict
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, assert_never
 
 import structlog
 
@@ -21,12 +19,12 @@ from ci_gate.config.settings import GearmanSettings, JenkinsSettings
 from ci_gate.jenkins import builds as steps
 from ci_gate.jenkins.api import Api, BuildRecord, JenkinsJob
 from ci_gate.jenkins.books import Books
-from ci_gate.jenkins.builds import OFFLINE, YES, Build, Look, Phase, next_step, step_of
+from ci_gate.jenkins.builds import OFFLINE, YES, Build, Phase, next_step
 from ci_gate.jenkins.declaring import PARAMETERS, ConfigError, with_parameters
+from ci_gate.jenkins.following import Follower, all_of, unless_gone
 from ci_gate.jenkins.http import (
     BadRequestError,
     BrokenError,
-    BusyError,
     DisabledError,
     Http,
     JenkinsError,
@@ -42,9 +40,6 @@ log = structlog.stdlib.get_logger("ci_gate.Jenkins")
 
 FULL = 0.75  # of the interval, since its length varies
 TRIES = 3  # of a start that Jenkins answers with an error of its own, or with "no such job"
-TOGETHER = 3  # jobs of one folder that are asked for with one question
-SPARE = 10  # builds of others that may be newer than ours
-STOPS = (("stop", 0.0), ("term", 20.0), ("kill", 60.0))  # seconds after the first; the last two for pipelines
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +73,7 @@ class Bridge:
         self.http = Http(settings)
         self._api = Api(self.http, time.time)
         self._books = Books(settings, time.monotonic, self._changed)
+        self._follower = Follower(self._api, self._books)
         self._manager = Manager(settings.name, self._api, self._books)
         self._wake = asyncio.Event()
         self._ready = False
@@ -191,8 +187,8 @@ class Bridge:
             self._overview_at = now
         active = self._due(now)
         if active:
-            look = await self._look(active)
-            await _all([self._follow(each, next_step(each, look), look.session) for each in active])
+            look = await self._follower.look(active)
+            await all_of([self._follow(each, next_step(each, look), look.session) for each in active])
 
     def _due(self, now: float) -> list[Build]:
         """Folders where builds only run are looked at once an interval, others at every look."""
@@ -236,55 +232,15 @@ class Bridge:
                 log.info("parameters declared", job="/".join(job.path), parameters=" ".join(missing))
         return changed
 
-    async def _look(self, active: list[Build]) -> Look:
-        """First the queue, then the builds: what leaves the one meanwhile is in the other."""
-        waiting = any(each.phase in (Phase.NEW, Phase.QUEUED) for each in active)
-        queue = await self._api.queue() if waiting else {}
-        folders: dict[Path, Counter[Path]] = defaultdict(Counter)
-        for each in active:
-            folders[each.job.path[:-1]][each.job.path] += 1
-        records: dict[str, BuildRecord] = {}
-        await _all([self._read_folder(folder, counts, records) for folder, counts in folders.items()])
-        return Look(queue, records, self._api.session)
-
-    async def _read_folder(self, folder: Path, counts: Counter[Path], records: dict[str, BuildRecord]) -> None:
-        count = max(counts.values()) + SPARE
-        if len(counts) >= TOGETHER:
-            found = await self._api.builds_in(folder, count)
-            for path in counts:
-                records |= found.get(path, {})
-            return
-        for path in counts:
-            try:
-                records |= await self._api.builds(path, count)
-            except MissingError:
-                continue  # the job is gone; its builds will be missed one by one
-
     # One build
 
     async def _follow(self, build: Build, step: steps.Step, session: str | None) -> None:
-        match step:
-            case steps.Start():
-                await self._start(build)
-            case steps.Wait():
-                return
-            case steps.IsQueued(item):
-                self._books.queued(build, item)
-                if build.stop_at is not None:
-                    await self._take_out(build, item)
-            case steps.AskItem(item):
-                await self._ask_item(build, item)
-            case steps.AskBuild(number):
-                await self._ask_build(build, number, session)
-            case steps.Runs(record):
-                await self._runs(build, record, session)
-            case steps.Finished(record):
-                self._books.finished(build, record)
-                await self._take_offline(build, record)
-            case steps.Lost(reason):
-                self._books.lost(build, reason)
-            case _:
-                assert_never(step)
+        if isinstance(step, steps.Start):
+            await self._start(build)
+            return
+        record = await self._follower.follow(build, step, session)
+        if record is not None:
+            await self._take_offline(build, record)
 
     async def _start(self, build: Build) -> None:
         if build.stop_at is not None:
@@ -316,69 +272,7 @@ class Bridge:
         if build.refusals >= TRIES:
             self._books.refused(build, result, reason)
 
-    async def _ask_item(self, build: Build, item: int) -> None:
-        try:
-            found = await self._api.item(item)
-        except MissingError:
-            if build.misses >= steps.SURE:
-                self._books.lost(build, "it is neither in Jenkins' queue nor among its builds")
-            return
-        if found.cancelled:
-            self._books.lost(build, "somebody took it out of Jenkins' queue")
-        elif found.number is not None:
-            try:
-                record = await self._api.build(build.job.path, found.number)
-            except MissingError:
-                if build.misses >= steps.SURE:
-                    self._books.lost(build, "its build is gone")
-                return
-            await self._follow(build, step_of(build, record, self._api.session), self._api.session)
-        else:
-            build.misses = 0
-
-    async def _ask_build(self, build: Build, number: int, session: str | None) -> None:
-        try:
-            record = await self._api.build(build.job.path, number)
-        except MissingError:
-            self._books.lost(build, "its build is gone from Jenkins")
-            return
-        await self._follow(build, step_of(build, record, session), session)
-
-    async def _runs(self, build: Build, record: BuildRecord, session: str | None) -> None:
-        self._books.runs(build, record, session)
-        self._books.progress(build, time.time() + self._api.clock_skew_s - record.timestamp)
-        if build.stop_at is None or build.stops >= (len(STOPS) if build.job.pipeline else 1):
-            return
-        how, after_s = STOPS[build.stops]
-        if time.monotonic() - build.stop_at >= after_s:
-            build.stops += 1
-            await _unless_gone(self._api.interrupt(build.job.path, record.number, how))
-
-    async def _take_out(self, build: Build, item: int) -> None:
-        await _unless_gone(self._api.cancel_item(item))  # if it has left the queue, the next look finds the build
-        build.misses = 0
-
     async def _take_offline(self, build: Build, record: BuildRecord) -> None:
         if self._settings.offline_nodes and build.parameters.get(OFFLINE) in YES and record.built_on is not None:
             reason = f"after {build.name} #{record.number}, as {OFFLINE} asks for"
-            await _unless_gone(self._api.take_offline(record.built_on, reason))
-
-
-async def _unless_gone(request: Coroutine[Any, Any, None]) -> None:
-    """What is gone needs nothing done; other refusals of this one thing are logged, not fatal."""
-    try:
-        await request
-    except MissingError:
-        return
-    except (DisabledError, BadRequestError, BrokenError) as problem:
-        log.warning("Jenkins did not do as asked", reason=str(problem))
-
-
-async def _all(calls: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """All to their ends, then the worst that happened: what one build meets is no reason to drop another's answer."""
-    outcomes = await asyncio.gather(*calls, return_exceptions=True)
-    problems = [each for each in outcomes if isinstance(each, BaseException)]
-    for kind in (RefusedError, BusyError, BaseException):
-        for problem in problems:
-            if isinstance(problem, kind):
-                raise problem
+            await unless_gone(self._api.take_offline(record.built_on, reason))

@@ -90,7 +90,7 @@ async def test_missing_parameters_are_declared_if_asked_for():
 
 
 async def test_a_running_build_is_stopped_and_a_pipeline_with_more_and_more_force(site, monkeypatch):
-    monkeypatch.setattr("ci_gate.jenkins.bridge.STOPS", (("stop", 0.0), ("term", 0.1), ("kill", 0.2)))
+    monkeypatch.setattr("ci_gate.jenkins.following.STOPS", (("stop", 0.0), ("term", 0.1), ("kill", 0.2)))
     site.jenkins.add("pipe", pipeline=True, heeds="kill")
     async with site:
         first, second = site.launch("unit"), site.launch("pipe")
