@@ -56,7 +56,7 @@ class BuildUpdate:
     """What a worker said while the build runs; None means: nothing said about it.
 
     ``started`` is true once a build number is known, and from then on. ``estimate_s`` is the worker's own estimate
-    of the whole run time, in seconds.
+    of the whole run time, in seconds. ``started_at`` is in seconds since the epoch; None: when this was heard.
     """
 
     uuid: str
@@ -68,6 +68,7 @@ class BuildUpdate:
     node_name: str | None = None
     node_labels: tuple[str, ...] = ()
     estimate_s: float | None = None
+    started_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ class BuildEnd:
     """A build ended. ``result`` None means that no result is known: it is launched again.
 
     ``counted`` is false where such a loss is nobody's try (the job server restarted). ``reason`` is for people.
-    ``last`` carries the data that came with the end.
+    ``last`` carries the data that came with the end. ``ended_at`` is in seconds since the epoch; None: when this was
+    heard.
     """
 
     uuid: str
@@ -83,3 +85,4 @@ class BuildEnd:
     counted: bool = True
     reason: str = ""
     last: BuildUpdate | None = None
+    ended_at: float | None = None

@@ -145,13 +145,18 @@ def build_updated(step: Step, update: BuildUpdate) -> None:
 def _take_in(step: Step, build: Build, update: BuildUpdate) -> None:
     """What the worker said last counts; what it did not say stays."""
     if update.started and (build.started_at is None or (update.number and update.number != build.number)):
-        build.started_at = step.at
+        build.started_at = _no_later(update.started_at, step)
     build.number = update.number if update.number is not None else build.number
     build.url = update.url or build.url
     build.worker = update.worker or build.worker
     build.node_name = update.node_name or build.node_name
     build.node_labels = update.node_labels or build.node_labels
     build.estimate_s = update.estimate_s if update.estimate_s is not None else build.estimate_s
+
+
+def _no_later(told: float | None, step: Step) -> float:
+    """Another machine's clock may be ahead of ours."""
+    return step.at if told is None else min(told, step.at)
 
 
 def build_ended(step: Step, end: BuildEnd) -> None:
@@ -164,10 +169,10 @@ def build_ended(step: Step, end: BuildEnd) -> None:
     if end.last is not None:
         _take_in(step, build, end.last)
     if end.result:
-        build.ended_at = step.at
+        build.ended_at = _no_later(end.ended_at, step)
         _set_result(step, item, build, end.result, end.reason)
         if build.started_at is not None:
-            run_time = max(step.at - build.started_at, 0.0)  # the clock may have been set back
+            run_time = max(build.ended_at - build.started_at, 0.0)  # the clock may have been set back
             step.emit(RecordRunTime(build.job, run_time, build.succeeded))
     else:
         _forget_lost(step, item, build, end)
@@ -181,7 +186,8 @@ def _finished(step: Step, item: Item, build: Build, result: str | None) -> Build
     if build.started_at is None:
         return BuildFinished(item.pipeline.name, build.job, result or None, labels=labels)
     waited = build.started_at - (build.launched_at or build.started_at)
-    return BuildFinished(item.pipeline.name, build.job, result or None, waited, step.at - build.started_at, labels)
+    ran = (build.ended_at or step.at) - build.started_at
+    return BuildFinished(item.pipeline.name, build.job, result or None, waited, ran, labels)
 
 
 def _forget_lost(step: Step, item: Item, build: Build, end: BuildEnd) -> None:

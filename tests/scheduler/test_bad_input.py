@@ -366,6 +366,29 @@ def test_a_clock_that_jumps_back_gives_no_run_time_below_zero():
     assert [each.seconds for each in world.all_effects if isinstance(each, RecordRunTime)] == [0.0]
 
 
+def test_an_end_that_was_found_late_counts_from_when_it_was():
+    world = new_world()
+    world.create("A")
+    world.uploaded("A")
+    world.begins("one", "A")
+    began_at = world.at
+    world.at += 3600
+    last = BuildUpdate(world.requests["one", "A"], started=True, number=1)
+    world.ends("one", "A", last=last, ended_at=began_at + 20)
+    assert [each.seconds for each in world.all_effects if isinstance(each, RecordRunTime)] == [20.0]
+
+
+@pytest.mark.parametrize(("started", "ended", "seconds"), [(-500, -480, 20.0), (-500, +900, 500.0), (+800, +900, 0.0)])
+def test_a_clock_of_a_jenkins_that_is_ahead_gives_no_times_to_come(started, ended, seconds):
+    world = new_world()
+    world.create("A")
+    world.uploaded("A")
+    world.at += 600
+    last = BuildUpdate(world.requests["one", "A"], started=True, number=1, started_at=world.at + started)
+    world.ends("one", "A", last=last, ended_at=world.at + ended)
+    assert [each.seconds for each in world.all_effects if isinstance(each, RecordRunTime)] == [seconds]
+
+
 def test_a_clock_that_jumps_ahead_loses_nothing():
     world = new_world(answers_queries=False)
     world.create("A")
