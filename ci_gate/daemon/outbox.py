@@ -115,9 +115,10 @@ class Outbox:
         self._calls: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
 
-    def release(self, effects: list[Effect]) -> None:
+    def release(self, effects: list[Effect], *, again: bool = False) -> None:
+        """``again``: the process before this one may have carried them out."""
         for effect in effects:
-            self._carry_out(effect)
+            self._carry_out(effect, again)
 
     async def close(self) -> None:
         for timer in self._timers:
@@ -126,7 +127,7 @@ class Outbox:
             call.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
 
-    def _carry_out(self, effect: Effect) -> None:
+    def _carry_out(self, effect: Effect, again: bool) -> None:
         match effect:
             case QueryChange():
                 self._start(self._query(effect))
@@ -140,7 +141,7 @@ class Outbox:
                 self._start(self._verify(effect))
             case LaunchBuild():
                 self._builds.launched(effect.request)
-                self._launcher.launch(effect.request, effect.begun)
+                self._launcher.launch(effect.request, effect.begun, again=again)
             case CancelBuild():
                 self._builds.canceled(effect.uuid)
                 self._launcher.cancel(effect.uuid)

@@ -27,6 +27,7 @@ from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.deciding import Decider
 from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.listening import Listener, listeners, restore
+from ci_gate.daemon.lost_builds import start_records
 from ci_gate.daemon.merging import retain_states, start_merger
 from ci_gate.daemon.metrics import Metrics
 from ci_gate.daemon.notify import notify
@@ -137,7 +138,7 @@ class Service:
                 self.inbox.put(partial(_again, each))
             listening = await self._listeners(recorder, kept)
             await serve(self._web_app(merger), self.settings.web, parts)  # from its first answer it names every part
-            outbox.release(self._beginning.standing.to_repeat)
+            outbox.release(self._beginning.standing.to_repeat, again=True)
             async with asyncio.TaskGroup() as tasks:
                 running = [
                     tasks.create_task(self._decider.run(recorder), name="scheduler"),
@@ -254,7 +255,12 @@ class Service:
             parts.callback(database.close)
         stalled = self._metrics.stalled if self._metrics else lambda _: None
         launcher = GearmanLauncher(
-            gearman, on_update=builds.updated, on_end=builds.ended, on_stalls=stalled, state_dir=settings.state_dir
+            gearman,
+            on_update=builds.updated,
+            on_end=builds.ended,
+            on_stalls=stalled,
+            state_dir=settings.state_dir,
+            elsewhere=start_records(settings, parts),
         )
         self.observer.launcher = launcher
         self.observer.databases = databases

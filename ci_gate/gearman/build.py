@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ci_gate.gearman import answers
@@ -65,3 +65,16 @@ class Build:
     @property
     def started(self) -> bool:
         return self.number is not None
+
+
+def counts_of(builds: Iterable[Build], elsewhere: int) -> Counts:
+    """``elsewhere``: so many more run without a job server."""
+    waiting, queued, running, unknown = 0, 0, elsewhere, 0
+    for each in builds:
+        if each.handle is not None:
+            running, queued = running + each.started, queued + (not each.started)
+        elif each.sent:
+            unknown += 1
+        else:
+            waiting += 1
+    return Counts(waiting, queued, running, unknown)

@@ -16,7 +16,7 @@ from typing import assert_never
 import structlog
 
 from ci_gate.gearman import answers
-from ci_gate.gearman.build import Build, Counts, Doer
+from ci_gate.gearman.build import Build, Counts, Doer, counts_of
 from ci_gate.gearman.client import Said, Submission
 from ci_gate.gearman.inquiry import ServerKind, Standing
 from ci_gate.gearman.manager_jobs import ManagerJobs, describing
@@ -43,17 +43,18 @@ class Builds:
 
     # What the daemon wants
 
-    def add(self, request: BuildRequest, begun: Begun | None = None) -> None:
-        """One that had ``begun`` is sent only if the server still has it: elsewhere it would run a second time."""
+    def add(self, request: BuildRequest, begun: Begun | None = None, *, doubtful: bool = False) -> None:
+        """Of one that had ``begun``, or is ``doubtful``, the server is asked first: it could run a second time."""
         if request.uuid in self._builds:
             return
         data = json.dumps(dict(request.parameters)).encode()
         submission = Submission(request.function, request.uuid, data, request.precedence)
         build = self._builds[request.uuid] = Build(request, submission)
-        if begun is None:
+        if begun is None and not doubtful:
             self._send(submission)
             return
-        build.number, build.manager, build.sent = begun.number, begun.manager, True
+        if begun is not None:
+            build.number, build.manager, build.sent = begun.number, begun.manager, True
         self._lost_sight(build)
         self._doer.wake_resolver()
 
@@ -79,15 +80,8 @@ class Builds:
         self.unsure.add(build.unique)
         self._doer.wake_resolver()
 
-    def counts(self) -> Counts:
-        queued = sum(1 for each in self._by_handle.values() if not each.started)
-        unknown = sum(1 for each in self._builds.values() if each.sent and each.handle is None)
-        return Counts(
-            waiting=len(self._builds) - len(self._by_handle) - unknown,
-            queued=queued,
-            running=len(self._by_handle) - queued,
-            unknown=unknown,
-        )
+    def counts(self, elsewhere: int = 0) -> Counts:
+        return counts_of(self._builds.values(), elsewhere)
 
     def close(self) -> None:
         self._manager_jobs.close()
@@ -250,6 +244,27 @@ class Builds:
             self._end(build, None, counted=False, reason="the connection to the job server was lost")
         else:
             self._send(build.submission)
+
+    def look_elsewhere(self, unique: str) -> BuildRequest | None:
+        """It is looked for elsewhere: till then nothing is decided. None: a connection has it, or nobody wants it."""
+        build = self._builds.get(unique)
+        if build is None or build.cancelled or build.handle is not None or unique in self.outgoing:
+            return None
+        _cancel_timer(build)
+        return build.request
+
+    def never_ran(self, unique: str) -> None:
+        """What was known of it is of no build that there is, or of another one."""
+        if build := self._builds.get(unique):
+            build.number, build.manager, build.data = None, None, {}
+
+    def hand_over(self, unique: str) -> bool:
+        """Somebody else follows it from now on. Whether it is still wanted."""
+        build = self._builds.get(unique)
+        if build is None:
+            return False
+        self._drop(build)
+        return not build.cancelled
 
     def _lost_sight(self, build: Build) -> None:
         build.handle = None

@@ -33,12 +33,14 @@ from ci_gate.gearman import inquiry
 from ci_gate.gearman.build import Counts, Doer
 from ci_gate.gearman.builds import Builds
 from ci_gate.gearman.client import ClientEvents, GearmanClient, NotSentError, RefusedError, Said, Submission
+from ci_gate.gearman.elsewhere import Search
 from ci_gate.gearman.functions import KnownFunctions
 from ci_gate.gearman.inquiry import InquiryError, ServerKind, Standing
 from ci_gate.gearman.stalls import StallWatch
 from ci_gate.gearman.times import LauncherTimes
 from ci_gate.job_servers import Address, addresses
 from ci_gate.model.build import Begun, BuildEnd, BuildRequest, BuildUpdate
+from ci_gate.model.elsewhere import Elsewhere
 from ci_gate.model.operations import Stall
 
 T = TypeVar("T")
@@ -74,8 +76,9 @@ class GearmanLauncher:
         on_stalls: Callable[[Sequence[Stall]], None] = lambda _: None,
         state_dir: Path | None = None,
         times: LauncherTimes | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
-        """Raises TlsError."""
+        """``elsewhere`` is where builds are looked for that no job server runs any more. Raises TlsError."""
         servers = addresses(settings.servers, settings.tls)
         self._server = servers[0]
         self._troubles: dict[Address, str] = {}
@@ -91,7 +94,11 @@ class GearmanLauncher:
         self._asked_at: float | None = None
         self._to_send = asyncio.Event()
         self._to_resolve = asyncio.Event()
-        self._builds = Builds(self._doer(), self._times)
+        doer = self._doer()
+        self._builds = Builds(doer, self._times)
+        self._search = Search(
+            self._builds, elsewhere, updated=doer.updated, ended=doer.ended, again=self._to_resolve.set
+        )
         self._stalls = StallWatch(self._builds.long_waits, self._times, on_stalls)
         self._missing_function = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
@@ -118,18 +125,22 @@ class GearmanLauncher:
             await asyncio.wait([self._task])
         self._builds.close()
 
-    def launch(self, request: BuildRequest, begun: Begun | None = None) -> None:
+    def launch(self, request: BuildRequest, begun: Begun | None = None, *, again: bool = False) -> None:
         """Hand a build to the workers as soon as that is possible. A uuid that is under way is not sent twice.
 
-        ``begun``: it was launched before, by a process before this one, and a worker had begun it.
+        ``begun``: it was launched before, by a process before this one, and a worker had begun it. ``again``: it may
+        have been launched by such a process.
         """
-        self._builds.add(request, begun)
+        if request.uuid in self._search.followed:
+            return
+        self._builds.add(request, begun, doubtful=again and self._search.may_know(request.job))
         if not self._knows(request.function):
             self._missing_function.set()
 
     def cancel(self, uuid: str) -> None:
         """Take a build out of the queue, or have it stopped. Unknown and ended ones: nothing happens."""
-        self._builds.cancel(uuid)
+        if not self._search.cancel(uuid):
+            self._builds.cancel(uuid)
 
     @property
     def stalls(self) -> tuple[Stall, ...]:
@@ -143,7 +154,7 @@ class GearmanLauncher:
             connected=self._connection is not None,
             since=self._since,
             detail=self._detail,
-            counts=self._builds.counts(),
+            counts=self._builds.counts(len(self._search.followed)),
         )
 
     # The connection
@@ -255,6 +266,7 @@ class GearmanLauncher:
                 log.exception("the launcher failed and begins again")
             finally:
                 self._group = None
+                self._search.under_way.clear()
             await asyncio.sleep(self._times.retry)
 
     async def _send_all(self) -> None:
@@ -330,7 +342,8 @@ class GearmanLauncher:
                 return kind
 
     async def _resolve(self, kind: ServerKind) -> None:
-        asked = tuple(self._builds.unsure)
+        asked = tuple(self._builds.unsure - self._search.under_way)
+        connection = self._connection
         answers: dict[str, Standing] = {}
         if kind is not ServerKind.GEAR:
             try:
@@ -341,7 +354,12 @@ class GearmanLauncher:
                 self._to_resolve.set()
                 return
         for unique in asked:
-            self._builds.resolve(unique, answers.get(unique, Standing.UNKNOWN), kind)
+            standing = answers.get(unique, Standing.UNKNOWN)
+            search = self._search.of(unique, standing, kind, lambda: self._connection == connection)
+            if search is None:
+                self._builds.resolve(unique, standing, kind)
+            elif self._group:
+                self._group.create_task(search)
 
     async def _follow_functions(self) -> None:
         """Once a connection: hold builds of unknown functions till the list has settled, then end them (4.2)."""

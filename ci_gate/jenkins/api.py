@@ -47,17 +47,19 @@ class Nodes:
 
 @dataclass(frozen=True, slots=True)
 class QueueItem:
-    """``number`` and ``url`` once it has become a build."""
+    """``number`` and ``url`` once it has become a build; ``task`` is the address of its job."""
 
     id: int
     cancelled: bool = False
     number: int | None = None
     url: str = ""
+    task: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class BuildRecord:
-    """Times in seconds, ``timestamp`` by Jenkins' clock; ``estimate_s`` None if it has none."""
+    """Times in seconds, ``timestamp`` by Jenkins' clock; ``estimate_s`` None if it has none, ``duration_s`` while it
+    runs."""
 
     uuid: str
     number: int
@@ -67,6 +69,7 @@ class BuildRecord:
     timestamp: float
     estimate_s: float | None
     built_on: str | None
+    duration_s: float | None = None
 
 
 class Api:
@@ -107,7 +110,8 @@ class Api:
         for each in _dicts(top.get("items")):
             uuid = _uuid_of(each)
             if uuid and isinstance(each.get("id"), int):
-                found[uuid] = QueueItem(each["id"], cancelled=bool(each.get("cancelled")))
+                task = str((each.get("task") or {}).get("url") or "").rstrip("/")
+                found[uuid] = QueueItem(each["id"], cancelled=bool(each.get("cancelled")), task=task)
         return found
 
     async def item(self, item: int) -> QueueItem:
@@ -212,7 +216,7 @@ def _records(top: Mapping[str, Any]) -> dict[str, BuildRecord]:
 
 
 def _record(each: Mapping[str, Any]) -> BuildRecord:
-    estimate = each.get("estimatedDuration")
+    estimate, duration = each.get("estimatedDuration"), each.get("duration")
     return BuildRecord(
         uuid=_uuid_of(each),
         number=int(each.get("number") or 0),
@@ -222,6 +226,7 @@ def _record(each: Mapping[str, Any]) -> BuildRecord:
         timestamp=float(each.get("timestamp") or 0) / 1000,
         estimate_s=estimate / 1000 if isinstance(estimate, int | float) and estimate > 0 else None,
         built_on=str(each["builtOn"]) if each.get("builtOn") is not None else None,
+        duration_s=duration / 1000 if isinstance(duration, int | float) and duration > 0 else None,
     )
 
 

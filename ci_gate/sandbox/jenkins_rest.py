@@ -266,7 +266,7 @@ class JenkinsRest:
     def _build(self, build: RestBuild) -> dict[str, Any]:
         shown = {
             "number": build.number,
-            "url": f"{self.url}/{'/'.join(f'job/{each}' for each in build.job.path)}/{build.number}/",
+            "url": f"{self._address(build.job)}{build.number}/",
             "building": build.result is None,
             "result": build.result,
             "timestamp": int((build.started + self.clock_skew_s) * 1000),
@@ -277,12 +277,15 @@ class JenkinsRest:
         }
         return shown if build.job.pipeline else shown | {"builtOn": build.node}
 
+    def _address(self, job: RestJob) -> str:
+        return f"{self.url}/{'/'.join(f'job/{each}' for each in job.path)}/"
+
     def _item(self, item: RestItem) -> dict[str, Any]:
         shown: dict[str, Any] = {
             "id": item.id,
             "why": "Waiting for next available executor",
             "stuck": False,
-            "task": {"name": item.job.path[-1], "url": self.url},
+            "task": {"name": item.job.path[-1], "url": self._address(item.job)},
             "actions": [{"parameters": _pairs(item.parameters)}],
         }
         if item.left is not None:

@@ -162,7 +162,7 @@ class Worker:
 class Bench:
     """A launcher with everything that it has told."""
 
-    def __init__(self, port: int, state_dir: Path, times: LauncherTimes = QUICK, **settings) -> None:
+    def __init__(self, port: int, state_dir: Path, times: LauncherTimes = QUICK, elsewhere=None, **settings) -> None:
         self.updates: list[BuildUpdate] = []
         self.ends: list[BuildEnd] = []
         self.launcher = GearmanLauncher(
@@ -171,6 +171,7 @@ class Bench:
             on_end=self.ended,
             state_dir=state_dir,
             times=times,
+            elsewhere=elsewhere,
         )
 
     async def __aenter__(self) -> Bench:
