@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,6 +50,7 @@ def update_of(uuid: str, data: Data, *, started: bool) -> BuildUpdate:
         worker=_worker(data),
         node_name=_text(data, "node_name"),
         node_labels=_texts(data, "node_labels"),
+        started_at=_time(data, "started_at"),
     )
 
 
@@ -79,7 +81,8 @@ def end_of(uuid: str, data: Data, *, started: bool, reason: str) -> BuildEnd:
     if result is not None and not isinstance(result, str):
         return BuildEnd(uuid, EXCEPTION, reason=f"the worker sent a result that is not text: {result!r}")
     last = update_of(uuid, data, started=started) if data else None
-    return BuildEnd(uuid, result or None, reason="" if result else reason, last=last)
+    ended_at = _time(data, "ended_at") if result else None
+    return BuildEnd(uuid, result or None, reason="" if result else reason, last=last, ended_at=ended_at)
 
 
 def _worker(data: Data) -> Worker | None:
@@ -101,6 +104,14 @@ def _worker(data: Data) -> Worker | None:
 def _text(data: Data, key: str) -> str | None:
     value = data.get(key)
     return str(value) if value not in (None, "") else None
+
+
+def _time(data: Data, key: str) -> float | None:
+    """Said by our bridge, and by no other worker."""
+    value = data.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) and value > 0 else None
 
 
 def _texts(data: Data, key: str) -> tuple[str, ...]:

@@ -52,6 +52,7 @@ class Books:
         self._builds: dict[str, Build] = {}
         self._warned: dict[str, frozenset[str]] = {}
         self.nodes = Nodes(0)
+        self.clock_skew_s = 0.0  # how far Jenkins' clock is ahead
 
     # Jobs
 
@@ -133,6 +134,11 @@ class Books:
 
     def build_numbered(self, name: str, number: int) -> Build | None:
         return next((each for each in self.active if (each.name, each.number) == (name, number)), None)
+
+    def ended_as(self, name: str, number: int) -> Build | None:
+        """The latest of those that are remembered."""
+        ended = (each for each in reversed(self._builds.values()) if each.phase is Phase.ENDED)
+        return next((each for each in ended if (each.name, each.number) == (name, number)), None)
 
     def ask(self, claim: Job) -> None:
         """A build is asked for by the Gearman server."""
@@ -241,7 +247,8 @@ class Books:
 
     def _data(self, build: Build) -> dict[str, object]:
         node = (build.record.built_on if build.record else None) or ""
-        return data_of(build, self._settings.name, self._settings.url, self.nodes.labels.get(node, ()))
+        labels = self.nodes.labels.get(node, ())
+        return data_of(build, self._settings.name, self._settings.url, labels, self.clock_skew_s)
 
     def _forget_old(self) -> None:
         latest = self._now() - KEEP_S

@@ -188,6 +188,7 @@ class Bridge:
         active = self._due(now)
         if active:
             look = await self._follower.look(active)
+            self._books.clock_skew_s = self._api.clock_skew_s
             await all_of([self._follow(each, next_step(each, look), look.session) for each in active])
 
     def _due(self, now: float) -> list[Build]:

@@ -1,7 +1,7 @@
 """``stop:NAME`` and ``set_description:NAME``, as the Jenkins plugin serves them (gearman-jenkins.md 6.5 and 11.6).
 
-A number alone may belong to another build by now: a build is stopped only if its uuid is the one that this process
-knows it by, or, for builds of a process before it, if it has one at all.
+A number alone may belong to another build by now: a build is stopped only if its uuid is the one that was named, or the
+one that this process knows it by, or, for builds of a process before it, if it has one at all.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ class Books(Protocol):
     def job_named(self, name: str) -> JenkinsJob | None: ...
 
     def build_numbered(self, name: str, number: int) -> Build | None: ...
+
+    def ended_as(self, name: str, number: int) -> Build | None: ...
 
     def build_with(self, uuid: str) -> Build | None: ...
 
@@ -58,15 +60,28 @@ class Manager:
             job.exception(str(problem))
 
     async def _stop(self, job: Job, wanted: Mapping[str, Any]) -> None:
-        uuid = wanted.get("uuid")
-        build = self._books.build_with(str(uuid)) if uuid else None
+        uuid = str(wanted.get("uuid") or "")
+        build = self._books.build_with(uuid) if uuid else None
         if build is not None:
             self._books.stop(build)
             job.complete()
+        elif uuid and wanted.get("number") is None:
+            await self._take_out(job, uuid)
+        else:
+            await self._stop_numbered(job, str(wanted["name"]), int(wanted["number"]), uuid)
+
+    async def _take_out(self, job: Job, uuid: str) -> None:
+        """Of a process before this one; it had no number when its stop was asked for."""
+        item = (await self._api.queue()).get(uuid)
+        if item is None:
+            job.fail()
             return
-        name, number = str(wanted["name"]), int(wanted["number"])
+        await self._api.cancel_item(item.id)
+        job.complete()
+
+    async def _stop_numbered(self, job: Job, name: str, number: int, uuid: str) -> None:
         build = self._books.build_numbered(name, number)
-        found = await self._found(name, number, build)
+        found = await self._found(name, number, build, uuid)
         if found is None:
             job.fail()
         elif build is not None:
@@ -77,25 +92,27 @@ class Manager:
             await self._api.interrupt(found.path, number)
             job.complete()
 
-    async def _found(self, name: str, number: int, build: Build | None) -> JenkinsJob | None:
-        """The job of a build that runs and is a gate's; None: it does not. Raises MissingError."""
+    async def _found(self, name: str, number: int, build: Build | None, uuid: str) -> JenkinsJob | None:
+        """The job of a build that runs and is the one that is meant; None: it does not. Raises MissingError."""
         job = build.job if build else self._books.job_named(name)
         if job is None:
             raise MissingError("there is no such job")
         record = await self._api.build(job.path, number)
-        expected = record.uuid == build.uuid if build else bool(record.uuid)
+        meant = uuid or (build.uuid if build else "")
+        expected = record.uuid == meant if meant else bool(record.uuid)
         if not expected:
             log.warning("not stopped: the number belongs to another build", job=name, number=number)
         return job if record.building and expected else None
 
     async def _describe(self, job: Job, wanted: Mapping[str, Any]) -> None:
         name, number = str(wanted["name"]), int(wanted["number"])
-        build = self._books.build_numbered(name, number)
+        build = self._books.build_numbered(name, number) or self._books.ended_as(name, number)
         path = build.job if build else self._books.job_named(name)
         if path is None:
             raise MissingError("there is no such job")
         record = await self._api.build(path.path, number)
-        if build is not None and record.uuid != build.uuid:
+        if not record.uuid or (build is not None and record.uuid != build.uuid):
+            log.warning("not described: the number belongs to another build", job=name, number=number)
             job.fail()
             return
         text = wanted.get("html_description", wanted.get("description"))
