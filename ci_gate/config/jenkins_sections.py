@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ci_gate.config.ini import Ini, Section
-from ci_gate.config.settings import JenkinsSettings
+from ci_gate.config.settings import HookSettings, JenkinsSettings
 from ci_gate.config.values import Reader
 
 HEADING = re.compile(r"jenkins (?P<name>.*)", re.DOTALL)
@@ -17,6 +17,7 @@ SAFE_FOR_TOKENS = re.compile(r"https://|http://(localhost|127\.[0-9.]+|\[::1\])(
 LIMIT = re.compile(r"\s*(?P<label>[^\s=,]+)\s*(?:=|\s)\s*(?P<count>[0-9]{1,6})\s*")
 SECONDS = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?)\s*s?")
 SHORTEST_POLL_S = 0.1
+HIGHEST_PORT = 65535
 
 
 def read_jenkins_sections(ini: Ini, reader: Reader) -> tuple[JenkinsSettings, ...]:
@@ -64,7 +65,25 @@ def _read(reader: Reader, section: Section, name: str) -> JenkinsSettings:
         max_queued=_max_queued(reader, place),
         label_limits=_limits(reader, place),
         offline_nodes=reader.boolean(place, "offline_nodes", default=False),
+        hook=_hook(reader, place),
     )
+
+
+def _hook(reader: Reader, place: str) -> HookSettings | None:
+    port, token_file = reader.text(place, "hook_port"), reader.path(place, "hook_token_file")
+    if port is None:
+        for key in ("hook_address", "hook_token_file"):
+            if reader.text(place, key):
+                reader.error(reader.line(place, key), f"[{place}] {key} without hook_port: set the port to listen on")
+        return None
+    if token_file is None:
+        said = f"[{place}] hook_port without hook_token_file: name a file with a token that posts have to bring"
+        reader.error(reader.line(place, "hook_port"), said)
+        return None
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= HIGHEST_PORT:
+        reader.error(reader.line(place, "hook_port"), f'[{place}] hook_port: "{port}" is not a port from 1 to 65535')
+        return None
+    return HookSettings(int(port), token_file, reader.text(place, "hook_address") or "127.0.0.1")
 
 
 def _url(reader: Reader, section: Section) -> str:

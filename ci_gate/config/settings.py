@@ -105,6 +105,15 @@ class GearmanServerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HookSettings:
+    """Where news of builds are taken from Jenkins, by whoever has the token."""
+
+    port: int
+    token_file: Path
+    address: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
 class JenkinsSettings:
     """A Jenkins without the Gearman plugin. ``jobs``: which of its jobs are offered, by the layout's name; None: all.
 
@@ -127,6 +136,7 @@ class JenkinsSettings:
     max_queued: int | None = None
     label_limits: Mapping[str, int] = field(default_factory=dict)
     offline_nodes: bool = False
+    hook: HookSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,9 @@ JENKINS = {
     "max_queued": Key("integer", "2 × executors", "builds that may wait in Jenkins' own queue", least=1),
     "label_limits": Key("text", "none", "most builds at a time by label, e.g. docker=4, arm=1"),
     "offline_nodes": Key("boolean", "false", "take nodes offline after builds with OFFLINE_NODE_WHEN_COMPLETE"),
+    "hook_port": Key("integer", "none", "where Jenkins may post that a build starts or ends", least=1, most=65535),
+    "hook_address": Key("text", "127.0.0.1", "address that hook_port listens on"),
+    "hook_token_file": Key("path", "none", "file with the token that such a post has to bring"),
 }
 
 WEBAPP = {

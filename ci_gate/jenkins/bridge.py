@@ -22,6 +22,7 @@ from ci_gate.jenkins.books import Books
 from ci_gate.jenkins.builds import OFFLINE, YES, Build, Phase, next_step
 from ci_gate.jenkins.declaring import PARAMETERS, ConfigError, with_parameters
 from ci_gate.jenkins.following import Follower, all_of, unless_gone
+from ci_gate.jenkins.hook import Hook
 from ci_gate.jenkins.http import (
     BadRequestError,
     BrokenError,
@@ -53,6 +54,7 @@ class BridgeTimes:
     longest_wait: float = 30.0
     reconnect: float = 2.0  # to the Gearman server (6.6)
     jitter: float = 0.2  # of every interval (12)
+    news: float = 0.2  # between two looks that Jenkins' own news cause (12)
 
 
 class Bridge:
@@ -76,6 +78,8 @@ class Bridge:
         self._follower = Follower(self._api, self._books)
         self._manager = Manager(settings.name, self._api, self._books)
         self._wake = asyncio.Event()
+        self._news = asyncio.Event()
+        self.hook = Hook(settings.hook, self._told) if settings.hook else None
         self._ready = False
         self._overview_at: float | None = None
         self._full_at = 0.0
@@ -103,6 +107,8 @@ class Bridge:
                 self._group.create_task(self.worker.run())
                 self._group.create_task(self._managing.run())
                 self._group.create_task(self._serve())
+                if self.hook:
+                    self._group.create_task(self.hook.run())
         finally:
             self.http.close()
 
@@ -122,6 +128,15 @@ class Bridge:
             self.worker.offer(self._books.functions())
         self.worker.look()
 
+    def _told(self, uuid: str) -> bool:
+        """Jenkins says that there is news of a build: look now, at everything."""
+        if self._books.build_with(uuid) is None:
+            return False
+        self._full_at = 0.0
+        self._news.set()
+        self._wake.set()
+        return True
+
     # The loop
 
     async def _serve(self) -> None:
@@ -129,6 +144,7 @@ class Bridge:
         while True:
             started = time.monotonic()
             self._wake.clear()
+            self._news.clear()
             try:
                 await self._round()
                 wait_s = 0.0
@@ -157,7 +173,9 @@ class Bridge:
             self.worker.look()
 
     async def _rest(self, started: float) -> None:
-        """Until the next look: sooner if there is news, but never sooner than the shortest interval."""
+        """Until the next look: sooner if there is something to do, never sooner than the shortest interval. If
+        Jenkins itself has told news, almost at once.
+        """
         poll_s = self._settings.poll_interval_s
         phases = {each.phase for each in self._books.active}
         overview_s = max(0.0, (self._overview_at or 0.0) + self._times.overview - time.monotonic())
@@ -168,7 +186,10 @@ class Bridge:
         else:
             interval_s = min(self._times.quiet, overview_s) if self._quiet else overview_s
         least_s = started + poll_s / 2 - time.monotonic()
-        await asyncio.sleep(max(0.0, self._varied(least_s)))
+        await asyncio.sleep(max(0.0, min(started + self._times.news - time.monotonic(), least_s)))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, self._varied(least_s))):
+                await self._news.wait()
         try:
             async with asyncio.timeout(max(0.0, self._varied(interval_s) - max(0.0, least_s))):
                 await self._wake.wait()
