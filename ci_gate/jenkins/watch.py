@@ -1,7 +1,7 @@
 """One Jenkins, asked about builds that others started: is there one with this uuid, and what becomes of it?
 
 For builds that a job server lost (``records.py``). It is looked at only while there is something to find or to follow:
-one question for its jobs and one for its queue, then one for each job that is asked for, however many builds of it.
+one question for its jobs and one for its queue, then one or two for each job that is asked for, however many builds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import structlog
 from ci_gate.config.settings import JenkinsSettings
 from ci_gate.jenkins.api import MOST_BUILDS, UUID, Api, BuildRecord, JenkinsJob, QueueItem
 from ci_gate.jenkins.builds import Build, Finished, Look, Phase, next_step, step_of
-from ci_gate.jenkins.following import Follower, all_of
+from ci_gate.jenkins.following import SPARE, Follower, all_of
 from ci_gate.jenkins.http import Http, JenkinsError, MissingError, RefusedError
 from ci_gate.jenkins.names import JobPaths, address_of
 from ci_gate.model.build import BuildEnd, BuildUpdate, Worker
@@ -189,7 +189,11 @@ class Watch:
         candidates = {each.path: each for name in sought.values() for each in self._jobs.get(name, [])}
         queue = await self._api.queue() if candidates else {}
         seen: dict[str, Build] = {}
-        await all_of([self._read(job, sought, seen) for job in candidates.values()])
+        for_each = {
+            path: {uuid for uuid, name in sought.items() if job in self._jobs.get(name, ()) and uuid not in queue}
+            for path, job in candidates.items()
+        }
+        await all_of([self._read(job, sought, for_each[path], seen) for path, job in candidates.items()])
         for uuid, name in sought.items():
             if uuid in seen:
                 self._answer(uuid, Found(self, seen[uuid]))
@@ -212,13 +216,17 @@ class Watch:
                 found[named[1]].append(job)
         self._jobs, self._jobs_at = dict(found), now
 
-    async def _read(self, job: JenkinsJob, sought: Mapping[str, str], seen: dict[str, Build]) -> None:
-        try:
-            records = await self._api.builds(job.path, MOST_BUILDS)
-        except MissingError:
-            return  # deleted just now
-        for uuid in records.keys() & sought.keys():
-            seen[uuid] = Build(uuid, sought[uuid], job, {}, record=records[uuid], phase=Phase.RUNNING)
+    async def _read(self, job: JenkinsJob, names: Mapping[str, str], wanted: set[str], seen: dict[str, Build]) -> None:
+        """Older builds cost Jenkins much, and are asked for only if one is not among the latest."""
+        for count in (len(wanted) + SPARE, MOST_BUILDS):
+            if wanted <= seen.keys():
+                return
+            try:
+                records = await self._api.builds(job.path, count)
+            except MissingError:
+                return  # deleted just now
+            for uuid in records.keys() & wanted:
+                seen[uuid] = Build(uuid, names[uuid], job, {}, record=records[uuid], phase=Phase.RUNNING)
 
     def _waiting(self, uuid: str, name: str, item: QueueItem) -> Build:
         jobs = sorted(self._jobs[name], key=lambda job: len(job.path), reverse=True)

@@ -326,3 +326,34 @@ async def test_a_search_that_outlives_the_connection_asks_the_next_server(server
         assert (await later.job()).unique.decode() == request.uuid
     assert bench.ends == []
     await asyncio.to_thread(later.stop)
+
+
+@pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")
+@pytest.mark.parametrize("ran", [False, True])
+async def test_what_gearmand_keeps_to_be_skipped_may_have_run(jenkins, tmp_path, ran):
+    """It queues a job again when its worker is lost, and skips it when nobody waits for it."""
+    server = Gearmand()
+    await server.start()
+    offering = await asyncio.to_thread(Worker, server.port, "build:unit")
+    await asyncio.to_thread(offering.stop)
+    async with Bench(server.port, tmp_path) as before:
+        unique = before.launch()
+        await when(lambda: before.launcher.state.counts.queued, "it to wait")
+    if ran:
+        at_jenkins(jenkins, unique, result="FAILURE")
+    async with service(server, tmp_path, section(jenkins)) as after:
+        after.launcher.launch(request_for(uuid=unique), again=True)
+        end = await after.end()
+    assert (end.result, end.counted) == (("FAILURE", True) if ran else (None, False))
+    await server.stop()
+
+
+async def test_a_build_that_many_others_followed_is_found_too(server, worker, jenkins, tmp_path):
+    unique = await left_behind(server, worker, tmp_path)
+    at_jenkins(jenkins, unique, result="SUCCESS")
+    for number in range(8, 98):
+        at_jenkins(jenkins, request_for().uuid, number=number)
+    async with service(server, tmp_path, section(jenkins)) as after:
+        after.launcher.launch(request_for(uuid=unique), BEGUN, again=True)
+        assert (await after.end()).result == "SUCCESS"
+    assert len(worker.jobs) == 1
