@@ -357,3 +357,18 @@ async def test_a_build_that_many_others_followed_is_found_too(server, worker, je
         after.launcher.launch(request_for(uuid=unique), BEGUN, again=True)
         assert (await after.end()).result == "SUCCESS"
     assert len(worker.jobs) == 1
+
+
+async def test_what_a_server_said_before_it_was_lost_decides_nothing(server, jenkins, tmp_path):
+    jenkins.jobs["unit",].declared = ["ZUUL_CHANGE"]
+    jenkins.statuses = [503] * 1000
+    async with service(server, tmp_path, section(jenkins)) as bench:
+        bench.launcher.launch(request_for(), BEGUN, again=True)
+        await when(lambda: len(jenkins.statuses) < 1000, "the first question")
+        await server.stop()
+        await when(lambda: not bench.launcher.state.connected, "the loss")
+        jenkins.statuses.clear()
+        await when(lambda: not bench.launcher._search.under_way, "the answer")
+        assert bench.launcher.state.counts.unknown == 1
+        await server.start()
+        assert (await bench.end()).counted is False
