@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,6 +17,7 @@ from jenkins_parts import Site, when
 from structlog.testing import capture_logs
 
 from ci_gate.config.settings import JenkinsSettings
+from ci_gate.jenkins.http import Http, RefusedError
 from ci_gate.jenkins.secrets import TokenError, token_of
 
 DAY = datetime.timedelta(days=1)
@@ -94,3 +96,20 @@ def test_without_a_place_to_look_for_the_token_both_are_named(monkeypatch):
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     with pytest.raises(TokenError, match=r"set token_file, or give the unit LoadCredential=jenkins-main:"):
         token_of(JenkinsSettings("main", "http://127.0.0.1:1", user="gate"))
+
+
+async def test_a_login_page_in_place_of_an_answer_is_a_refusal():
+    async def to_login(request: web.Request) -> web.Response:
+        raise web.HTTPFound("/securityRealm/commenceLogin?from=%2F")
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", to_login)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    http = Http(JenkinsSettings("main", f"http://127.0.0.1:{runner.addresses[0][1]}", user="gate", token="token-1"))
+    for asking in (http.get("", "jobs[name]"), http.post("job/unit/buildWithParameters", form={"A": "b"})):
+        with pytest.raises(RefusedError):
+            await asking
+    http.close()
+    await runner.cleanup()
