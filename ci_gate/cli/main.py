@@ -23,6 +23,7 @@ COMMANDS = {
     "enqueue-ref": "put an update of a ref into a pipeline",
     "dequeue": "take a change or a ref out of a pipeline",
     "promote": "bring changes to the front of their queue",
+    "replay": "decide once more what was recorded, or what it would be with another layout",
     "explain": "tell what was decided about a change, and why",
     "show": "show the jobs that are running",
     "reload": "let the running service read its layout again",
