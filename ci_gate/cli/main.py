@@ -25,6 +25,7 @@ COMMANDS = {
     "promote": "bring changes to the front of their queue",
     "replay": "decide once more what was recorded, or what it would be with another layout",
     "explain": "tell what was decided about a change, and why",
+    "builds": "list builds that have ended",
     "show": "show the jobs that are running",
     "reload": "let the running service read its layout again",
     "layout": "answer what a layout decides: jobs, events, queues",

@@ -14,6 +14,7 @@ from queue import SimpleQueue
 
 import structlog
 
+from ci_gate.daemon.history import HistoryWriter
 from ci_gate.daemon.layouts import digest_of, encode_layout
 from ci_gate.daemon.records import OracleAnswer, encode_answers, encode_effects, encode_input
 from ci_gate.daemon.recovery import Standing
@@ -54,6 +55,7 @@ class Recorder:
     ) -> None:
         """``standing`` is brought up to each step that is written."""
         self._journal = journal
+        self._history = HistoryWriter(journal)
         self._standing = standing
         self._seq = standing.seq
         self._release = release
@@ -97,6 +99,7 @@ class Recorder:
                 if self._write(batch):
                     self._note(batch)
                     self._call(self._written, batch)
+                    self._history.follow((one for each in batch for one in each.effects), batch[-1].seq)
         finally:
             self._call(self._ended.set)
 

@@ -21,7 +21,7 @@ from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.settings import Settings, SmtpSettings, SqlSettings
 from ci_gate.daemon import draining, snapshotting
 from ci_gate.daemon.admin import AdminSocket, AdminSocketError, Request
-from ci_gate.daemon.beginning import DAY_S, Beginning, address_of
+from ci_gate.daemon.beginning import Beginning, address_of
 from ci_gate.daemon.builds import Builds
 from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.decisions import log_decisions
@@ -211,8 +211,7 @@ class Service:
             await asyncio.sleep(snapshotting.LOOK_S)
             if recorder.seq - last >= snapshotting.EVERY:
                 last = recorder.seq
-                before = time.time() - settings.database.retention_days * DAY_S
-                await snapshotting.make_snapshot(address_of(settings), forget_before=before)
+                await snapshotting.make_snapshot(address_of(settings), settings.database)
 
     async def _end_journal(self, recorder: Recorder) -> None:
         """After a clean stop a start has nothing to decide again, and events that were not taken are looked at then."""

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect, text
 
 from ci_gate.store.tables import VERSION_TABLE
 
-NEWEST = "0002"
+NEWEST = "0003"
 FOLDER = Path(__file__).parent / "migrations"
 
 
