@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from pathlib import Path
 
+from ci_gate.cli.problems import print_problems
 from ci_gate.cli.recorded import DONE, REFUSED, UnreadableError, reading, settings_of
 from ci_gate.cli.times import add_span_arguments
+from ci_gate.config.problems import Level, RefusedError
+from ci_gate.config.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", "-c", metavar="FILE", help="the configuration file, which names the journal")
     add_span_arguments(parser, since="only what was decided from then on", until="only what was decided until then")
     parser.add_argument("--change", metavar="NUMBER[,PATCHSET]", help="only what was decided about this change")
+    parser.add_argument("--layout", "-l", metavar="FILE", help="tell what this layout would have decided otherwise")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="how to print (default: text)")
 
 
@@ -29,6 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     address = address_of(settings)
     try:
         with reading(address):
+            if arguments.layout is not None:
+                return _compare(arguments, settings, address)
             return _replay(arguments, address)
     except UnreadableError as problem:
         print(f"ci-gate replay: {problem}", file=sys.stderr)
@@ -51,3 +58,30 @@ def _replay(arguments: argparse.Namespace, address: str) -> int:
     sys.stdout.flush()
     print(teller.summary(), file=sys.stderr)
     return REFUSED if teller.differences else DONE
+
+
+def _compare(arguments: argparse.Namespace, settings: Settings, address: str) -> int:
+    from ci_gate.config.layout import load_layout  # noqa: PLC0415  # as above
+    from ci_gate.daemon.functions import FunctionOracle  # noqa: PLC0415  # as above
+    from ci_gate.replay.differing import difference_lines, summary  # noqa: PLC0415  # as above
+    from ci_gate.replay.running import Span  # noqa: PLC0415  # as above
+    from ci_gate.replay.what_if import what_if  # noqa: PLC0415  # as above
+    from ci_gate.store.reading import JournalReader  # noqa: PLC0415  # as above
+
+    joins = settings.scheduler.noop_joins_queues
+    try:
+        loaded = load_layout(Path(arguments.layout), connections=settings.drivers, noop_joins_queues=joins)
+    except RefusedError as refused:
+        print_problems([each for each in refused.problems if each.level is Level.ERROR], sys.stderr)
+        return REFUSED
+    source = JournalReader(address)
+    try:
+        span = Span(arguments.since, arguments.until)
+        found = what_if(source, span, loaded.layout, FunctionOracle(loaded.functions))
+    finally:
+        source.close()
+    for line in difference_lines(found, as_json=arguments.format == "json", subject=arguments.change):
+        print(line)
+    sys.stdout.flush()
+    print(summary(found), file=sys.stderr)
+    return DONE

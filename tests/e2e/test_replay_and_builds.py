@@ -67,3 +67,18 @@ async def test_restarts_are_part_of_the_record(site):
     assert reported == [f"{first},1", f"{second},1"]
     assert "every effect is the one that was recorded" in summary
     assert {each["change"] for each in (await asked(site, "builds"))[0]} >= {first}
+
+
+async def test_what_another_layout_would_have_done_is_told_while_the_service_runs(site):
+    number = await built(site)
+    text = (site.world.folder / "layout.yaml").read_text(encoding="utf-8")
+    other = site.world.folder / "other.yaml"
+    other.write_text(text.replace(f"      - {JOB}\n", f"      - {JOB}\n      - gate-more\n"), encoding="utf-8")
+    changes, summary = await asked(site, "replay", "--layout", str(other))
+    assert [(each["subject"], each["gained"], each["assumed"], each["lost"]) for each in changes] == [
+        (f"{number},1", ["gate-more"], ["gate-more"], [])
+    ]
+    assert "0 enter more, 0 less, 1 fare otherwise" in summary
+    same, summary = await asked(site, "replay", "--layout", str(site.world.folder / "layout.yaml"))
+    assert same == []
+    assert "nothing would have gone differently" in summary
