@@ -24,6 +24,7 @@ COMMANDS = {
     "dequeue": "take a change or a ref out of a pipeline",
     "promote": "bring changes to the front of their queue",
     "replay": "decide once more what was recorded, or what it would be with another layout",
+    "journal": "export part of the journal without names, for a bug report",
     "explain": "tell what was decided about a change, and why",
     "builds": "list builds that have ended",
     "show": "show the jobs that are running",

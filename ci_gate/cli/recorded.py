@@ -45,5 +45,6 @@ def reading(address: str) -> Iterator[None]:
     except (NoJournalError, SchemaError, NothingRecordedError, JournalDamagedError) as problem:
         raise UnreadableError(str(problem)) from problem
     except (SQLAlchemyError, ImportError) as problem:
-        reason = without_secrets(str(problem).splitlines()[0], address)
+        first = str(problem).splitlines()[0]
+        reason = without_secrets(first, address) if address else first
         raise UnreadableError(f"the journal cannot be read: {reason}") from problem

@@ -6,7 +6,7 @@ No effect of these steps leaves again but those that lack their outcome, and tho
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -41,6 +41,10 @@ class Recording(Protocol):
         """The steps after one, in order."""
 
     def layout(self, digest: str) -> str | None: ...
+
+
+LayoutReader = Callable[[Recording, str], Layout]
+"""The layout of a record that has a digest. Raises LookupError, UnreadableLayoutError."""
 
 
 @dataclass(slots=True)
@@ -102,15 +106,18 @@ def recover(journal: Journal) -> Standing | None:
     return standing
 
 
-def replay(journal: Recording, standing: Standing, until: int | None = None) -> Iterator[Replayed]:
+def replay(
+    journal: Recording, standing: Standing, until: int | None = None, read_layout: LayoutReader | None = None
+) -> Iterator[Replayed]:
     """Bring a standing up to the end of the journal, or to step ``until``, step by step."""
+    read_layout = read_layout or layout_of
     oracle = ReplayingOracle()
     standing.ask(oracle)
     for entry in journal.entries(standing.seq):
         if until is not None and entry.seq > until:
             return
         with _reading(f"step {entry.seq}"):
-            message = decode_input(entry.kind, entry.input, lambda digest: layout_of(journal, digest), oracle)
+            message = decode_input(entry.kind, entry.input, lambda digest: read_layout(journal, digest), oracle)
             oracle.use(decode_answers(entry.answers))
             recorded = decode_effects(entry.effects)
         with as_recorded(oracle.timed_out):
@@ -144,11 +151,11 @@ def layout_of(journal: Recording, digest: str) -> Layout:
     return decode_layout(text)
 
 
-def standing_of(journal: Recording, row: SnapshotRow) -> Standing:
+def standing_of(journal: Recording, row: SnapshotRow, read_layout: LayoutReader | None = None) -> Standing:
     """Where the service stood at a snapshot. Raises JournalDamagedError."""
     with _reading("the last snapshot"):
         body: dict[str, Any] = json.loads(row.body)
-        layout = layout_of(journal, row.layout)
+        layout = (read_layout or layout_of)(journal, row.layout)
         options = decode(body["options"], SchedulerSettings)
         delays: dict[str, float] = body["event_delays"]
         scheduler = Scheduler.restore(

@@ -12,7 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from ci_gate.daemon.recovery import JournalDamagedError, Recording, Replayed, Standing, replay, standing_of
+from ci_gate.daemon.recovery import (
+    JournalDamagedError,
+    LayoutReader,
+    Recording,
+    Replayed,
+    Standing,
+    replay,
+    standing_of,
+)
 from ci_gate.scheduler.explain import Decision
 from ci_gate.store.journal import SnapshotRow
 
@@ -64,15 +72,20 @@ class NothingRecordedError(Exception):
     """There is no snapshot to begin from. The text is for the operator."""
 
 
-def run(source: Source, span: Span) -> Iterator[Decided | OtherMemory]:
-    """The steps of a span. Raises NothingRecordedError, JournalDamagedError, and what SQLAlchemy raises."""
+def run(
+    source: Source, span: Span, read_layout: LayoutReader | None = None, *, whole: bool = False
+) -> Iterator[Decided | OtherMemory]:
+    """The steps of a span; the ``whole`` of it has those too that follow the snapshot before it.
+
+    Raises NothingRecordedError, JournalDamagedError, and what SQLAlchemy raises.
+    """
     starts, last = segments(source, span), source.last_seq()
     for start, end in zip(starts, [*starts[1:], None], strict=True):
-        standing = standing_at(source, start)
-        for each in replay(source, standing, until=last if end is None else end):
+        standing = standing_at(source, start, read_layout)
+        for each in replay(source, standing, last if end is None else end, read_layout):
             if span.is_before(each.entry.at):
                 return
-            if span.has(each.entry.at):
+            if whole or span.has(each.entry.at):
                 yield Decided(each, standing.scheduler.last_decisions)
         if end is not None:
             _check_complete(standing, end)
@@ -92,11 +105,11 @@ def segments(source: Source, span: Span) -> list[int]:
     return known[len(before) - 1 :] if before else known
 
 
-def standing_at(source: Source, seq: int) -> Standing:
+def standing_at(source: Source, seq: int, read_layout: LayoutReader | None = None) -> Standing:
     row = source.snapshot(seq)
     if row is None:
         raise NothingRecordedError(f"the snapshot after step {seq} was removed meanwhile; try again")
-    return standing_of(source, row)
+    return standing_of(source, row, read_layout)
 
 
 def _check_complete(standing: Standing, end: int) -> None:

@@ -8,6 +8,7 @@ from scripted_world import World
 from simulate import history
 from simulated_layouts import random_layouts
 from simulated_world import SimulatedWorld
+from sqlalchemy import select
 
 from ci_gate.daemon.layouts import digest_of, encode_layout
 from ci_gate.daemon.outstanding import Outstanding
@@ -18,6 +19,7 @@ from ci_gate.model.options import SchedulerSettings
 from ci_gate.scheduler.explain import Decision
 from ci_gate.scheduler.scheduler import Scheduler
 from ci_gate.store.journal import Entry, Journal, default_address
+from ci_gate.store.tables import layouts as layout_table
 
 OPTIONS = SchedulerSettings(url_pattern="{job.name}", report_times=False)  # those of the simulated world
 
@@ -48,6 +50,11 @@ class Recorder:
         self.journal.append([entry], released=self.seq)
         self.outstanding.step(message, effects)
         self.decisions.append(tuple(decisions))
+
+    def layouts(self) -> list[str]:
+        """The text of every layout that a snapshot names."""
+        with self.journal._connection.begin():  # no question of the service's
+            return list(self.journal._connection.scalars(select(layout_table.c.body)))
 
     def _keep_layout(self, layout: Layout) -> str:
         text = encode_layout(layout)
