@@ -83,6 +83,10 @@ class RecordedScript(Recorder):
 
     def __init__(self, folder: Path, world: World) -> None:
         super().__init__(folder, world.options)
+        self.go_on_with(world)
+
+    def go_on_with(self, world: World) -> None:
+        """As a start does: with a snapshot, which has the settings."""
         self.world = world
         self.oracle = RecordingOracle(world.oracle)
         world.scheduler._oracle = self.oracle  # the service's own wiring

@@ -6,15 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from recorded_parts import RecordedHistory, write_config
+from recorded_parts import RecordedHistory, RecordedScript, World, write_config
+from scripted_world import check_pipeline, layout, project
 from sqlalchemy import update
 from sqlalchemy.exc import DatabaseError
 
 from ci_gate.replay.running import NothingRecordedError, OtherMemory, Span, run, segments
 from ci_gate.replay.telling import Teller
+from ci_gate.scheduler.effects import SendReport
+from ci_gate.scheduler.scheduler import Scheduler
 from ci_gate.store.journal import Entry, Journal, default_address
 from ci_gate.store.reading import JournalReader, NoJournalError
 from ci_gate.store.tables import journal as journal_table
@@ -154,3 +158,28 @@ def test_only_decisions_about_a_change_are_printed(recorded):
     teller = Teller(as_json=True, subject=number)
     told = {json.loads(each)["subject"] for each in teller.lines(run(JournalReader(recorded.address), Span()))}
     assert told == {each for each in subjects if each.partition(",")[0] == number}
+
+
+def test_the_settings_of_each_start_count_from_there_on(tmp_path):
+    made = layout(check_pipeline(), projects=(project("demo/one", check=["one"]),))
+    recorded = RecordedScript(tmp_path, World(made))
+    first = recorded.world
+    first.upload("A")
+    first.ends("one", "A")
+    named = replace(first.options, job_name_in_report=True)
+    second = World(made, options=named)
+    second.scheduler = Scheduler.restore(made, first.scheduler.snapshot(), options=named, oracle=second.oracle)
+    recorded.options = named
+    recorded.go_on_with(second)
+    second.upload("B")
+    second.ends("one", "B")
+    steps = list(run(JournalReader(recorded.address), Span()))
+    assert not [each for each in steps if isinstance(each, OtherMemory)]
+    assert all(each.step.as_recorded for each in steps)
+    reports = [
+        one.report.message
+        for each in steps
+        for one in each.step.decided
+        if isinstance(one, SendReport) and "- " in one.report.message
+    ]
+    assert ["- one one " in each for each in reports] == [False, True]
