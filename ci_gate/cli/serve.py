@@ -23,8 +23,9 @@ from ci_gate.daemon.lock import LockedError
 from ci_gate.daemon.logs import LogConfigError, set_up_logging
 from ci_gate.daemon.recovery import JournalDamagedError
 from ci_gate.daemon.refusals import refusals
-from ci_gate.daemon.service import Service, StartError
+from ci_gate.daemon.service import Service
 from ci_gate.daemon.stacks import dump_stacks
+from ci_gate.daemon.starting import StartError
 from ci_gate.sql.address import without_secrets
 from ci_gate.store.migrate import SchemaError
 

@@ -19,24 +19,26 @@ from aiohttp import web
 
 from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.settings import Settings, SmtpSettings, SqlSettings
-from ci_gate.daemon import draining, snapshotting
+from ci_gate.daemon import draining
 from ci_gate.daemon.admin import AdminSocket, AdminSocketError, Request
 from ci_gate.daemon.beginning import Beginning, address_of
 from ci_gate.daemon.builds import Builds
 from ci_gate.daemon.commands import CommandDesk
-from ci_gate.daemon.decisions import log_decisions
+from ci_gate.daemon.deciding import Decider
 from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.listening import Listener, listeners, restore
+from ci_gate.daemon.merging import retain_states, start_merger
 from ci_gate.daemon.metrics import Metrics
 from ci_gate.daemon.notify import notify
 from ci_gate.daemon.operations import Observer
 from ci_gate.daemon.outbox import Outbox
 from ci_gate.daemon.recorder import Recorder
-from ci_gate.daemon.records import RecordingOracle
 from ci_gate.daemon.recovery import keep
 from ci_gate.daemon.reload import Reloader
-from ci_gate.daemon.remote_mergers import start_remote_merger
 from ci_gate.daemon.requests import gearman_functions, handlers
+from ci_gate.daemon.serving import serve
+from ci_gate.daemon.snapshotting import make_snapshots
+from ci_gate.daemon.starting import StartError
 from ci_gate.daemon.timers import Timers
 from ci_gate.daemon.tips import BranchTips
 from ci_gate.daemon.waits import Waits
@@ -45,13 +47,11 @@ from ci_gate.gearman.inquiry import Address
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gearman.server_process import GearmanServerError, ServerProcess
 from ci_gate.gerrit.commands import CommandPool
-from ci_gate.merger.claim import ClaimError, check_git, claimed
 from ci_gate.merger.interface import Merger
-from ci_gate.merger.local import LocalMerger
 from ci_gate.model.event import Event
 from ci_gate.model.item import StatusView
 from ci_gate.model.operations import CommandAnswer
-from ci_gate.scheduler.inputs import EventReceived, Input, LayoutReplaced, TimeCame
+from ci_gate.scheduler.inputs import EventReceived, TimeCame
 from ci_gate.sql.database import ResultsDatabase
 from ci_gate.statsd import StatsdLines
 from ci_gate.store.estimates import FileEstimates
@@ -60,14 +60,7 @@ from ci_gate.store.marks import Marks
 from ci_gate.web.app import make_app
 from ci_gate.web.git import git_routes
 
-FIRST_RETAIN_S, RETAIN_EVERY_S = 300.0, 3600.0
-LONGEST_TURN_S = 0.01  # after so long of deciding, the loop's other work gets its turn
-
 log = structlog.stdlib.get_logger("zuul.Server")
-
-
-class StartError(Exception):
-    """The service cannot start. The text is one line for the operator, with what to do."""
 
 
 class Service:
@@ -86,14 +79,21 @@ class Service:
         self.inbox = Inbox()
         self.waits = Waits()
         self._beginning = beginning
-        self._oracle = beginning.oracle
         self.scheduler = beginning.standing.scheduler
         self.observer = Observer(self.scheduler, self.waits, started_at=self.inbox.now())
         lines = StatsdLines.from_environment(os.environ)
-        self._metrics = Metrics(lines) if lines else None
         self._tips = BranchTips(self._complete_since)
         self._timers = Timers(self.inbox)
         self._timers.use(loaded.layout)
+        self._decider = Decider(
+            self.scheduler,
+            self.inbox,
+            oracle=beginning.oracle,
+            observer=self.observer,
+            timers=self._timers,
+            metrics=Metrics(lines) if lines else None,
+            decided=self._stop_if_drained,
+        )
         self._commands = CommandDesk(self.inbox)
         self._reloader = Reloader(settings, loaded, given_layout, self._commands, self.observer)
         self._reload_wanted = asyncio.Event()
@@ -120,9 +120,8 @@ class Service:
         async with AsyncExitStack() as parts:
             await self._start_admin(parts)
             await self._start_gearman_server(parts)
-            merger = await self._start_merger(parts)
+            merger = await start_merger(self.settings, parts)
             outbox = await self._start_workers(parts, merger)
-            await self._start_web(parts, merger)
             recorder = Recorder(
                 self._beginning.journal,
                 self._beginning.standing,
@@ -130,20 +129,21 @@ class Service:
                 trouble=partial(self.observer.trouble, "journal"),
             )
             parts.push_async_callback(self._end_journal, recorder)
-            outbox.release(self._beginning.standing.to_repeat)
             kept = await asyncio.to_thread(draining.take_kept, self.settings.state_dir)
             for each in kept:
                 self.inbox.put(partial(_again, each))
             listening = await self._listeners(recorder, kept)
+            await serve(self._web_app(merger), self.settings.web, parts)  # from its first answer it names every part
+            outbox.release(self._beginning.standing.to_repeat)
             async with asyncio.TaskGroup() as tasks:
                 running = [
-                    tasks.create_task(self._decide(recorder), name="scheduler"),
+                    tasks.create_task(self._decider.run(recorder), name="scheduler"),
                     tasks.create_task(self._make_snapshots(recorder), name="snapshots"),
                     tasks.create_task(self.waits.watch(), name="watchdog"),
                     tasks.create_task(self._reload_when_wanted(), name="reloader"),
                     tasks.create_task(self._timers.run(), name="timers"),
                     tasks.create_task(merger.keep_house(), name="housekeeping of the merger"),
-                    tasks.create_task(self._retain_states(merger), name="retention of states"),
+                    tasks.create_task(retain_states(merger, self.scheduler.states_in_use), name="retention of states"),
                 ]
                 for name, listener in listening.items():
                     running.append(tasks.create_task(listener.stream.run(), name=f"stream {name}"))
@@ -161,57 +161,18 @@ class Service:
                 for task in running:
                     task.cancel()
 
-    # --- deciding ---
-
-    async def _decide(self, recorder: Recorder) -> None:
-        """The one place where inputs become effects: decide, and record. The recorder hands out the effects."""
-        turn_ends = time.monotonic() + LONGEST_TURN_S
-        if self._metrics is not None:
-            self._metrics.loaded(self.scheduler.view().pipelines)
-        while True:
-            await recorder.writable.wait()
-            message = await self.inbox.take()
-            try:
-                effects = self.scheduler.handle(message)
-            except Exception:
-                # A defect of ours. The input is kept in the log; the service goes on for all other changes.
-                log.exception("the scheduler could not handle an input", input=repr(message))
-                self.observer.trouble("scheduler", f"could not handle {type(message).__name__}; see the log")
-                continue
-            recorder.record(message, self._oracle_of(message).take(), effects)
-            if isinstance(message, LayoutReplaced):
-                self._timers.use(message.layout)
-            log_decisions(self.scheduler.last_decisions)
-            self.observer.observe(self.scheduler.last_decisions)
-            if self._metrics is not None:
-                self._metrics.count(self.scheduler.last_measures)
-                if isinstance(message, LayoutReplaced):
-                    self._metrics.loaded(self.scheduler.view().pipelines)
-            if self._draining:
-                self._stop_if_drained()
-            if time.monotonic() >= turn_ends:
-                await asyncio.sleep(0)
-                turn_ends = time.monotonic() + LONGEST_TURN_S
-
-    def _oracle_of(self, message: Input) -> RecordingOracle:
-        """The one that was asked in this step: a new layout comes with its own."""
-        if isinstance(message, LayoutReplaced) and isinstance(message.oracle, RecordingOracle):
-            self._oracle = message.oracle
-        return self._oracle
+    # --- the journal and the end ---
 
     def _stop_if_drained(self) -> None:
-        if not self.scheduler.has_work_under_way and self.inbox.is_quiet and not self._stopping.is_set():
+        if not self._draining or self._stopping.is_set():
+            return
+        if not self.scheduler.has_work_under_way and self.inbox.is_quiet:
             log.info("all that ran has ended")
             self.stop()
 
     async def _make_snapshots(self, recorder: Recorder) -> None:
-        """So that a restart after a crash has little to decide again."""
-        settings, last = self.settings, recorder.seq
-        while True:
-            await asyncio.sleep(snapshotting.LOOK_S)
-            if recorder.seq - last >= snapshotting.EVERY:
-                last = recorder.seq
-                await snapshotting.make_snapshot(address_of(settings), settings.database)
+        settings = self.settings
+        await make_snapshots(address_of(settings), lambda: recorder.seq, settings.database)
 
     async def _end_journal(self, recorder: Recorder) -> None:
         """After a clean stop a start has nothing to decide again, and events that were not taken are looked at then."""
@@ -262,28 +223,6 @@ class Service:
             raise StartError(f"the Gearman server cannot start: {problem}") from problem
         parts.push_async_callback(server.stop)
 
-    async def _start_merger(self, parts: AsyncExitStack) -> Merger:
-        settings = self.settings
-        if not settings.merger.embedded:
-            return await start_remote_merger(settings, parts)
-        try:
-            await asyncio.to_thread(check_git)
-            parts.enter_context(claimed(settings.merger.git_dir))
-        except ClaimError as problem:
-            raise StartError(f"{problem}, or set [merger] embedded = false") from problem
-        merger = LocalMerger(settings.merger, {each.name: each for each in settings.gerrits})
-        parts.push_async_callback(merger.close)
-        return merger
-
-    async def _retain_states(self, merger: Merger) -> None:
-        await asyncio.sleep(FIRST_RETAIN_S)
-        while True:
-            try:
-                await merger.retain(self.scheduler.states_in_use())
-            except Exception:
-                log.exception("merged states cannot be tidied")
-            await asyncio.sleep(RETAIN_EVERY_S)
-
     async def _start_workers(self, parts: AsyncExitStack, merger: Merger) -> Outbox:
         settings, gearman = self.settings, self.settings.gearman
         estimates = await asyncio.to_thread(FileEstimates, settings.state_dir)
@@ -328,27 +267,14 @@ class Service:
             parts.push_async_callback(offered.stop)
         return outbox
 
-    async def _start_web(self, parts: AsyncExitStack, merger: Merger) -> None:
-        settings = self.settings.web
-        app = make_app(
+    def _web_app(self, merger: Merger) -> web.Application:
+        return make_app(
             view=self._view,
             operations=self.observer.operations,
-            settings=settings,
+            settings=self.settings.web,
             routes=git_routes(self.settings.merger.git_dir),
             trouble=lambda: merger.trouble,
         )
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
-        await runner.setup()
-        parts.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, settings.listen_address, settings.port, backlog=1024)
-        try:
-            await site.start()
-        except OSError as problem:
-            address = f"{settings.listen_address}:{settings.port}"
-            raise StartError(
-                f"cannot listen on {address}: {os.strerror(problem.errno or 0)}; "
-                "set [webapp] listen_address and port to an address and a port that are free"
-            ) from problem
 
     def _view(self) -> StatusView:
         inside = self.scheduler.view()

@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Callable
 
 import structlog
 
@@ -22,6 +23,16 @@ LOOK_S = 5.0
 DEADLINE_S = 600.0
 
 log = structlog.stdlib.get_logger("zuul.Journal")
+
+
+async def make_snapshots(address: str, seq: Callable[[], int], database: DatabaseSettings) -> None:
+    """So that a restart after a crash has little to decide again. ``seq``: of the last step. Until cancelled."""
+    last = seq()
+    while True:
+        await asyncio.sleep(LOOK_S)
+        if seq() - last >= EVERY:
+            last = seq()
+            await make_snapshot(address, database)
 
 
 async def make_snapshot(address: str, database: DatabaseSettings) -> bool:
