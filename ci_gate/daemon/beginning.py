@@ -12,6 +12,7 @@ import structlog
 from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.settings import Settings
 from ci_gate.daemon.functions import FunctionOracle
+from ci_gate.daemon.history import tidy
 from ci_gate.daemon.layouts import digest_of, encode_layout
 from ci_gate.daemon.lock import lock
 from ci_gate.daemon.outstanding import Outstanding
@@ -75,5 +76,12 @@ def _begin(settings: Settings, loaded: LoadedLayout, journal: Journal, held: IO[
         items = sum(len(queue.heads) for each in standing.scheduler.view().pipelines for queue in each.queues)
         log.info("goes on where it stood", step=standing.seq, queues_with_items=items)
     keep(journal, standing, now)
-    journal.trim(now - settings.database.retention_days * DAY_S)
+    database = settings.database
+    problem = tidy(
+        journal,
+        steps_before=now - database.retention_days * DAY_S,
+        builds_before=now - database.history_days * DAY_S,
+    )
+    if problem is not None:
+        log.warning("old steps and builds cannot be forgotten", reason=problem)
     return Beginning(journal, standing, oracle, standing.digest != digest, held)

@@ -81,7 +81,7 @@ class LiveResults:
 
     # --- as a launcher ---
 
-    def launch(self, request: BuildRequest, begun: Begun | None = None) -> None:  # as a launcher
+    def launch(self, request: BuildRequest, begun: Begun | None = None, *, again: bool = False) -> None:
         place = self._scheduler.whose_build(request.uuid)
         if place is None or request.uuid in self._waiting:
             return

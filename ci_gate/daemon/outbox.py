@@ -34,6 +34,7 @@ from ci_gate.scheduler.effects import (
     LaunchBuild,
     Merge,
     QueryChange,
+    RecordHistory,
     RecordRunTime,
     SearchChanges,
     SendReport,
@@ -127,7 +128,7 @@ class Outbox:
             call.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
 
-    def _carry_out(self, effect: Effect, again: bool) -> None:
+    def _carry_out(self, effect: Effect, again: bool) -> None:  # noqa: PLR0912  # one branch an effect
         match effect:
             case QueryChange():
                 self._start(self._query(effect))
@@ -151,6 +152,8 @@ class Outbox:
                 self._set_timer(effect)
             case RecordRunTime():
                 self._start(self._record_run_time(effect))
+            case RecordHistory():
+                pass  # written with the journal, see recorder.py
             case AnswerCommand():
                 self._commands.answer(effect)
             case _:

@@ -14,13 +14,13 @@ from queue import SimpleQueue
 
 import structlog
 
+from ci_gate.daemon.history import HistoryWriter
 from ci_gate.daemon.layouts import digest_of, encode_layout
-from ci_gate.daemon.records import encode_answers, encode_effects, encode_input
+from ci_gate.daemon.records import OracleAnswer, encode_answers, encode_effects, encode_input
 from ci_gate.daemon.recovery import Standing
 from ci_gate.model.layout import Layout
 from ci_gate.scheduler.effects import Effect
 from ci_gate.scheduler.inputs import Input
-from ci_gate.scheduler.oracle import Answer
 from ci_gate.store.journal import Entry, Journal
 
 MOST_AT_ONCE = 500  # steps in one commit
@@ -35,7 +35,7 @@ class Step:
 
     seq: int
     message: Input
-    answers: Sequence[Answer]
+    answers: Sequence[OracleAnswer]
     effects: list[Effect]
 
 
@@ -55,6 +55,7 @@ class Recorder:
     ) -> None:
         """``standing`` is brought up to each step that is written."""
         self._journal = journal
+        self._history = HistoryWriter(journal)
         self._standing = standing
         self._seq = standing.seq
         self._release = release
@@ -79,7 +80,7 @@ class Recorder:
         """The last step that is in the journal, with its effects handed out."""
         return self._released
 
-    def record(self, message: Input, answers: Sequence[Answer], effects: list[Effect]) -> None:
+    def record(self, message: Input, answers: Sequence[OracleAnswer], effects: list[Effect]) -> None:
         self._seq += 1
         self._steps.put(Step(self._seq, message, answers, effects))
 
@@ -98,6 +99,7 @@ class Recorder:
                 if self._write(batch):
                     self._note(batch)
                     self._call(self._written, batch)
+                    self._history.follow((one for each in batch for one in each.effects), batch[-1].seq)
         finally:
             self._call(self._ended.set)
 

@@ -1,7 +1,7 @@
-"""Steps as the journal keeps them: inputs, functions' answers and effects as JSON, and back.
+"""Steps as the journal keeps them: inputs, oracles' answers and effects as JSON, and back.
 
 A layout is kept by its digest: ``LayoutReplaced`` names it. The functions that come with it are not kept; what they
-answered is.
+answered is. So are searches that took too long: whether one does depends on the clock.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from ci_gate.config.layout.limits import TimedOut, take_timed_out
 from ci_gate.model.item import ItemView
 from ci_gate.model.layout import Job, Layout
 from ci_gate.scheduler import inputs
@@ -19,6 +21,9 @@ from ci_gate.scheduler.effects import Effect
 from ci_gate.scheduler.inputs import Input, LayoutReplaced
 from ci_gate.scheduler.oracle import Answer, Oracle
 from ci_gate.scheduler.parameters import ParameterError, as_texts
+
+OracleAnswer = Answer | TimedOut
+"""What a function made of a build's parameters, or a search that took too long."""
 
 LayoutOf = Callable[[str], Layout]
 
@@ -47,12 +52,25 @@ def decode_effects(text: str) -> list[Effect]:
     return [decode(each, Effect) for each in json.loads(text)]  # type: ignore[arg-type]  # a union is no class to mypy
 
 
-def encode_answers(answers: Iterable[Answer]) -> str:
-    return json.dumps([[each.parameters, each.error] for each in answers])
+def encode_answers(answers: Iterable[OracleAnswer]) -> str:
+    return json.dumps([_encode_answer(each) for each in answers])
 
 
-def decode_answers(text: str) -> list[Answer]:
-    return [Answer(parameters, error) for parameters, error in json.loads(text)]
+def _encode_answer(answer: OracleAnswer) -> object:
+    if isinstance(answer, TimedOut):
+        return {"timed_out": answer.expression, "text": answer.text}
+    return [answer.parameters, answer.error]
+
+
+def decode_answers(text: str) -> list[OracleAnswer]:
+    return [_decode_answer(each) for each in json.loads(text)]
+
+
+def _decode_answer(data: Any) -> OracleAnswer:
+    if isinstance(data, dict):
+        return TimedOut(data["timed_out"], data["text"])
+    parameters, error = data
+    return Answer(parameters, error)
 
 
 @dataclass(slots=True)
@@ -74,17 +92,24 @@ class RecordingOracle:
         self.answers.append(answer)
         return answer
 
-    def take(self) -> list[Answer]:
-        """What was answered since the last time."""
+    def take(self) -> list[OracleAnswer]:
+        """What was answered since the last time, and which searches took too long."""
         taken, self.answers = self.answers, []
-        return taken
+        return [*taken, *take_timed_out()]
 
 
 @dataclass(slots=True)
 class ReplayingOracle:
-    """Answers as it was answered then."""
+    """Answers as it was answered then. ``timed_out`` are the searches that took too long in this step."""
 
     answers: deque[Answer] = field(default_factory=deque)
+    timed_out: tuple[TimedOut, ...] = ()
+
+    def use(self, recorded: Iterable[OracleAnswer]) -> None:
+        """From now on these: those of the next step."""
+        answers = list(recorded)
+        self.answers = deque(each for each in answers if isinstance(each, Answer))
+        self.timed_out = tuple(each for each in answers if isinstance(each, TimedOut))
 
     def edit_parameters(self, item: ItemView, job: Job, parameters: dict[str, object]) -> Answer:
         if not self.answers:

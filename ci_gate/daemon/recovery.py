@@ -6,14 +6,14 @@ No effect of these steps leaves again but those that lack their outcome, and tho
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
+from ci_gate.config.layout.limits import as_recorded
 from ci_gate.daemon.layouts import decode_layout, digest_of, encode_layout
 from ci_gate.daemon.outstanding import Outstanding
 from ci_gate.daemon.records import ReplayingOracle, decode_answers, decode_effects, decode_input
@@ -32,6 +32,19 @@ log = structlog.stdlib.get_logger("zuul.Journal")
 
 class JournalDamagedError(Exception):
     """What the journal says cannot be read. The text is for the operator, and says what to do."""
+
+
+class Recording(Protocol):
+    """A journal, or what was taken from one."""
+
+    def entries(self, after: int) -> Iterator[Entry]:
+        """The steps after one, in order."""
+
+    def layout(self, digest: str) -> str | None: ...
+
+
+LayoutReader = Callable[[Recording, str], Layout]
+"""The layout of a record that has a digest. Raises LookupError, UnreadableLayoutError."""
 
 
 @dataclass(slots=True)
@@ -65,12 +78,16 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """One recorded step, decided once more; ``as_recorded``: with the very effects that were recorded."""
+    """One recorded step, decided once more; ``effects`` are the recorded ones, ``decided`` those of now."""
 
     entry: Entry
     message: Input
     effects: list[Effect]
-    as_recorded: bool
+    decided: list[Effect]
+
+    @property
+    def as_recorded(self) -> bool:
+        return self.decided == self.effects
 
 
 def recover(journal: Journal) -> Standing | None:
@@ -78,7 +95,7 @@ def recover(journal: Journal) -> Standing | None:
     row = journal.last_snapshot()
     if row is None:
         return None
-    standing = _of_snapshot(journal, row)
+    standing = standing_of(journal, row)
     released, other = journal.released(), 0
     for step in replay(journal, standing):
         other += not step.as_recorded
@@ -89,21 +106,27 @@ def recover(journal: Journal) -> Standing | None:
     return standing
 
 
-def replay(journal: Journal, standing: Standing) -> Iterator[Replayed]:
-    """Bring a standing up to the end of the journal, step by step."""
+def replay(
+    journal: Recording, standing: Standing, until: int | None = None, read_layout: LayoutReader | None = None
+) -> Iterator[Replayed]:
+    """Bring a standing up to the end of the journal, or to step ``until``, step by step."""
+    read_layout = read_layout or layout_of
     oracle = ReplayingOracle()
     standing.ask(oracle)
     for entry in journal.entries(standing.seq):
+        if until is not None and entry.seq > until:
+            return
         with _reading(f"step {entry.seq}"):
-            message = decode_input(entry.kind, entry.input, lambda digest: layout_of(journal, digest), oracle)
-            oracle.answers = deque(decode_answers(entry.answers))
+            message = decode_input(entry.kind, entry.input, lambda digest: read_layout(journal, digest), oracle)
+            oracle.use(decode_answers(entry.answers))
             recorded = decode_effects(entry.effects)
-        decided = standing.scheduler.handle(message)
+        with as_recorded(oracle.timed_out):
+            decided = standing.scheduler.handle(message)
         standing.outstanding.step(message, recorded)
         standing.seq = entry.seq
         if isinstance(message, LayoutReplaced):
             standing.layout, standing.digest = message.layout, json.loads(entry.input)["layout"]
-        yield Replayed(entry, message, recorded, as_recorded=decided == recorded)
+        yield Replayed(entry, message, recorded, decided)
 
 
 def keep(journal: Journal, standing: Standing, at: float) -> None:
@@ -120,7 +143,7 @@ def keep(journal: Journal, standing: Standing, at: float) -> None:
     journal.keep_snapshot(SnapshotRow(standing.seq, at, digest_of(text), json.dumps(body)))
 
 
-def layout_of(journal: Journal, digest: str) -> Layout:
+def layout_of(journal: Recording, digest: str) -> Layout:
     """Raises LookupError, UnreadableLayoutError."""
     text = journal.layout(digest)
     if text is None:
@@ -128,10 +151,11 @@ def layout_of(journal: Journal, digest: str) -> Layout:
     return decode_layout(text)
 
 
-def _of_snapshot(journal: Journal, row: SnapshotRow) -> Standing:
+def standing_of(journal: Recording, row: SnapshotRow, read_layout: LayoutReader | None = None) -> Standing:
+    """Where the service stood at a snapshot. Raises JournalDamagedError."""
     with _reading("the last snapshot"):
         body: dict[str, Any] = json.loads(row.body)
-        layout = layout_of(journal, row.layout)
+        layout = (read_layout or layout_of)(journal, row.layout)
         options = decode(body["options"], SchedulerSettings)
         delays: dict[str, float] = body["event_delays"]
         scheduler = Scheduler.restore(

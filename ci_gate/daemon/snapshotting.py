@@ -1,7 +1,7 @@
 """Snapshots while the service runs, made by a child that replays the journal: the service stands still for none.
 
-``python -m ci_gate.daemon.snapshotting`` reads the journal's address and the time before which steps may be forgotten
-from standard input, for arguments are seen by everybody.
+``python -m ci_gate.daemon.snapshotting`` reads the journal's address and the times before which steps and builds may be
+forgotten from standard input, for arguments are seen by everybody.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from collections.abc import Callable
 
 import structlog
 
+from ci_gate.config.settings import DatabaseSettings
+
+DAY_S = 86_400.0
 EVERY = 5_000  # steps
 LOOK_S = 5.0
 DEADLINE_S = 600.0
@@ -22,22 +25,29 @@ DEADLINE_S = 600.0
 log = structlog.stdlib.get_logger("zuul.Journal")
 
 
-async def make_snapshots(address: str, seq: Callable[[], int], *, remembered_s: float) -> None:
+async def make_snapshots(address: str, seq: Callable[[], int], database: DatabaseSettings) -> None:
     """So that a restart after a crash has little to decide again. ``seq``: of the last step. Until cancelled."""
     last = seq()
     while True:
         await asyncio.sleep(LOOK_S)
         if seq() - last >= EVERY:
             last = seq()
-            await make_snapshot(address, forget_before=time.time() - remembered_s)
+            await make_snapshot(address, database)
 
 
-async def make_snapshot(address: str, *, forget_before: float) -> bool:
-    """Is there a new one now? One that fails is told in the log, and tried again later."""
+async def make_snapshot(address: str, database: DatabaseSettings) -> bool:
+    """Is there a new one, and what is too old forgotten? What fails is told in the log, and tried again later."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "ci_gate.daemon.snapshotting"), stdin=PIPE, stdout=DEVNULL, stderr=PIPE
     )
-    request = json.dumps({"address": address, "forget_before": forget_before})
+    now = time.time()
+    request = json.dumps(
+        {
+            "address": address,
+            "steps_before": now - database.retention_days * DAY_S,
+            "builds_before": now - database.history_days * DAY_S,
+        }
+    )
     try:
         async with asyncio.timeout(DEADLINE_S):
             _, told = await process.communicate(request.encode())
@@ -46,21 +56,26 @@ async def make_snapshot(address: str, *, forget_before: float) -> bool:
         await process.wait()
         raise
     if process.returncode != 0:
-        log.warning("no snapshot could be made", reason=told.decode(errors="replace").strip()[-500:])
+        reason = told.decode(errors="replace").strip()[-500:]
+        log.warning("no snapshot could be made, or nothing forgotten", reason=reason)
     return process.returncode == 0
 
 
 def main() -> int:
-    from ci_gate.daemon.recovery import keep, recover  # noqa: PLC0415  # only the child needs them
+    from ci_gate.daemon.history import tidy  # noqa: PLC0415  # only the child needs them
+    from ci_gate.daemon.recovery import keep, recover  # noqa: PLC0415  # as above
     from ci_gate.store.journal import Journal  # noqa: PLC0415  # as above
 
     request = json.load(sys.stdin)
     journal = Journal(request["address"])
-    standing = recover(journal)
+    standing, problem = recover(journal), None
     if standing is not None:
         keep(journal, standing, time.time())
-        journal.trim(request["forget_before"])
+        problem = tidy(journal, steps_before=request["steps_before"], builds_before=request["builds_before"])
     journal.close()
+    if problem is not None:
+        sys.stderr.write(problem)
+        return 1
     return 0
 
 

@@ -8,7 +8,7 @@ from ci_gate.model.build import SUCCESS, BuildEnd, BuildRequest, BuildUpdate
 from ci_gate.model.change import Change
 from ci_gate.model.layout import Job
 from ci_gate.model.measures import BuildFinished
-from ci_gate.scheduler import mutexes
+from ci_gate.scheduler import mutexes, past
 from ci_gate.scheduler.descriptions import build_description
 from ci_gate.scheduler.effects import CancelBuild, LaunchBuild, RecordRunTime
 from ci_gate.scheduler.explain import Code
@@ -229,6 +229,7 @@ def reset(step: Step, item: Item) -> None:
         former.canceled_in_place, former.result = False, None
         return
     cancel_builds(step, item)
+    past.note_attempt(step, item)
     del step.state.items_by_build_set[former.name]
     item.build_set = BuildSet()
     mutexes.forget(step, item)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ci_gate.model.build import Begun, BuildRequest, Precedence
+from ci_gate.model.history import PastBuildSet
 from ci_gate.model.merge import MergeRequest, UpdateRequest
 from ci_gate.model.operations import CommandAnswer
 from ci_gate.model.report import Report
@@ -126,6 +127,16 @@ class RecordRunTime:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordHistory:
+    """Keep for the build history what became of an item. Keyed by identifiers: a repeat writes the same rows.
+
+    Not carried out by the outbox: the journal's writer does it once the step is there.
+    """
+
+    build_set: PastBuildSet
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerCommand:
     """Tell the operator who waits for it what the command with this ticket came to. Nobody may wait any more."""
 
@@ -144,5 +155,6 @@ Effect = (
     | SendReport
     | SetTimer
     | RecordRunTime
+    | RecordHistory
     | AnswerCommand
 )

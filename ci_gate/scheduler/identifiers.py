@@ -19,3 +19,7 @@ class Identifiers:
         """32 lower-case hex digits, never the same twice for one seed."""
         self.issued += 1
         return blake2b(self.issued.to_bytes(8, "big"), key=self.seed, digest_size=16).hexdigest()
+
+    def of_item(self, number: int) -> str:
+        """That of the item with this number: 32 hex digits, apart from those that are taken."""
+        return blake2b(number.to_bytes(8, "big"), key=self.seed, digest_size=16, person=b"item").hexdigest()

@@ -15,7 +15,7 @@ from typing import assert_never
 from ci_gate.model.change import Change, ChangeKey, Subject, normal_label
 from ci_gate.model.layout import GerritReporter, Reporter, SmtpReporter, SqlReporter
 from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report, ResultRecord, Review
-from ci_gate.scheduler import messages, rerun
+from ci_gate.scheduler import messages, past, rerun
 from ci_gate.scheduler.backoff import backoff
 from ci_gate.scheduler.effects import SendReport, SetTimer
 from ci_gate.scheduler.explain import Code
@@ -100,6 +100,7 @@ def _report(step: Step, item: Item, final: _Final) -> None:
     code = Code.REPORTED if reporters else Code.SILENT
     step.decide(item.subject_key, pipeline.name, code, result=final.result)
     _note_broken_patterns(step, item)
+    past.note_reported(step, item, final.text if final.summary is None else final.summary, reporters)
     _send_all(step, item, reporters, final.text, summary=final.summary, votes=final.votes)
     _count(step, pipeline, final.result)
 

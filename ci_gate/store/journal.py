@@ -11,6 +11,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, delete, event, func, insert, make_url, select
 
+from ci_gate.model.history import PastBuildSet
+from ci_gate.store import history
 from ci_gate.store.migrate import bring_up_to_date
 from ci_gate.store.tables import journal, layouts, progress, snapshots
 
@@ -90,17 +92,20 @@ class Journal:
         with self._connection.begin():
             if rows:
                 self._connection.execute(insert(journal), rows)
-            self._note_released(released)
+            self._note(RELEASED, released)
 
-    def _note_released(self, seq: int) -> None:
-        changed = self._connection.execute(progress.update().where(progress.c.name == RELEASED).values(seq=seq))
+    def _note(self, name: str, seq: int) -> None:
+        changed = self._connection.execute(progress.update().where(progress.c.name == name).values(seq=seq))
         if not changed.rowcount:
-            self._connection.execute(insert(progress).values(name=RELEASED, seq=seq))
+            self._connection.execute(insert(progress).values(name=name, seq=seq))
+
+    def _noted(self, name: str) -> int:
+        with self._connection.begin():
+            return self._connection.scalar(select(progress.c.seq).where(progress.c.name == name)) or 0
 
     def released(self) -> int:
         """The last step whose effects are known to have been handed out."""
-        with self._connection.begin():
-            return self._connection.scalar(select(progress.c.seq).where(progress.c.name == RELEASED)) or 0
+        return self._noted(RELEASED)
 
     def last_seq(self) -> int:
         """0 if nothing was ever kept."""
@@ -143,6 +148,35 @@ class Journal:
             gone = self._connection.execute(old).rowcount
             self._connection.execute(delete(snapshots).where(snapshots.c.at < before, snapshots.c.seq < last))
         return gone
+
+    # --- build history ---
+
+    def keep_history(self, past: Sequence[PastBuildSet], upto: int) -> None:
+        """Write what steps up to ``upto`` tell; what is there already is written again to the same rows."""
+        with self._connection.begin():
+            history.write(self._connection, past)
+            self._note(history.HISTORY, upto)
+
+    def history_upto(self) -> int:
+        """The last step of which all that it tells is in the history."""
+        return self._noted(history.HISTORY)
+
+    def trim_history(self, before: float) -> int:
+        """Forget builds that ended before a time; how many that were."""
+        with self._connection.begin():
+            return history.trim(self._connection, before)
+
+    def effects_with(self, name: str, after: int) -> Iterator[tuple[int, str]]:
+        """The steps after one that had an effect of that name: their numbers, and all effects of each, as JSON."""
+        named = journal.c.effects.contains(f'"{name}"', autoescape=True)
+        while True:
+            wanted = select(journal.c.seq, journal.c.effects).where(journal.c.seq > after, named)
+            with self._connection.begin():
+                found = self._connection.execute(wanted.order_by(journal.c.seq).limit(BATCH)).all()
+            yield from ((seq, effects) for seq, effects in found)
+            if len(found) < BATCH:
+                return
+            after = found[-1][0]
 
     # --- snapshots and layouts ---
 

@@ -1,11 +1,11 @@
-"""The tables of journal and snapshots. ``migrations/`` makes them, and brings older ones up to date.
+"""The tables of journal, snapshots and build history. ``migrations/`` makes them, and brings older ones up to date.
 
 Their names say whose they are: the database may be one that others use as well.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table, Text
 
 VERSION_TABLE = "ci_gate_schema_version"
 
@@ -49,7 +49,7 @@ progress = Table(
     Column("name", String(40), primary_key=True),
     Column("seq", KEY, nullable=False),
 )
-"""``released``: the effects of all steps up to this one have been handed out."""
+"""``released``: the effects of all steps up to this one have been handed out; ``history``: what they tell is in it."""
 
 marks = Table(
     "ci_gate_mark",
@@ -59,6 +59,63 @@ marks = Table(
 )
 """How far the events of each Gerrit connection are known to be complete, as JSON."""
 
+past_items = Table(
+    "ci_gate_item",
+    metadata,
+    Column("uuid", String(40), primary_key=True),
+    Column("pipeline", Text, nullable=False),
+    Column("project", String(400), nullable=False),
+    Column("branch", Text),
+    Column("change", BigInteger),
+    Column("patchset", BigInteger),
+    Column("ref", Text),
+    Column("newrev", Text),
+    Column("url", Text),
+    Column("enqueued_at", Double, nullable=False),
+    Column("at", Double, nullable=False, index=True),
+    Column("result", Text),
+    Index("ix_ci_gate_item_change", "change"),
+    Index("ix_ci_gate_item_project", "project", "at"),
+)
+"""What was in a pipeline. ``at``: what is known of it is from then; ``result`` is null while it is inside."""
+
+past_build_sets = Table(
+    "ci_gate_buildset",
+    metadata,
+    Column("uuid", String(40), primary_key=True),
+    Column("item_uuid", String(40), nullable=False, index=True),
+    Column("at", Double, nullable=False, index=True),
+    Column("result", Text, nullable=False),
+    Column("zuul_ref", Text),
+    Column("commit", Text),
+    Column("score", Integer),
+    Column("message", Text, nullable=False),
+)
+"""An attempt to test an item, as it ended."""
+
+past_builds = Table(
+    "ci_gate_build",
+    metadata,
+    Column("buildset_uuid", String(40), primary_key=True),
+    Column("job_name", String(400), primary_key=True),
+    Column("uuid", String(40), index=True),
+    Column("at", Double, nullable=False, index=True),
+    Column("result", Text, nullable=False),
+    Column("voting", Boolean, nullable=False),
+    Column("launch_time", Double),
+    Column("start_time", Double),
+    Column("end_time", Double),
+    Column("log_url", Text),
+    Column("url", Text),
+    Column("number", BigInteger),
+    Column("node_name", Text),
+    Column("node_labels", Text),
+    Column("worker", Text),
+    Column("worker_host", Text),
+    Column("reason", Text),
+    Index("ix_ci_gate_build_job_name", "job_name", "at"),
+)
+"""Builds with their result, by build set and job; ``uuid`` is null for one that was never launched."""
 shadow_said = Table(
     "ci_gate_shadow",
     metadata,

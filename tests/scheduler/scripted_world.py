@@ -34,6 +34,7 @@ from ci_gate.scheduler.effects import (
     LaunchBuild,
     Merge,
     QueryChange,
+    RecordHistory,
     RecordRunTime,
     SearchChanges,
     SendReport,
@@ -307,7 +308,7 @@ class World:
                 merged = self.changes[effect.number].status == "MERGED"
                 reason = "" if merged else "Gerrit did not submit it"
                 return [SubmitVerified(self.at, effect.item, merged, reason, as_built=merged and self.as_built)]
-            case LaunchBuild() | CancelBuild() | RecordRunTime():
+            case LaunchBuild() | CancelBuild() | RecordRunTime() | RecordHistory():
                 return []
             case _:
                 self.pending.append(effect)

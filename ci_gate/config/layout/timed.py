@@ -1,7 +1,7 @@
 """Searching with a deadline, for expressions that no linear engine can take: look-arounds, references back.
 
-The one place where an answer depends on the clock. A search that takes too long counts as not found, and is told in
-the log with its expression, so that no comment can hold the service up.
+A search that takes too long counts as not found, and is told in the log with its expression, so that no comment can
+hold the service up. That answer depends on the clock: ``limits.py`` keeps it for the journal.
 """
 
 from __future__ import annotations
@@ -10,17 +10,13 @@ import re
 from collections.abc import Callable
 
 import regex
-import structlog
 
+from ci_gate.config.layout.limits import found_in_time
 from ci_gate.model.expression import UNICODE_WANTED, Search
-
-LONGEST_SEARCH_S = 0.1
 
 ESCAPE = re.compile(r"\\.", re.DOTALL)
 # What ``re`` takes literally and ``regex`` does not: "{e<=1}" allows errors there, "[:alpha:]" names a class.
 ONLY_IN_REGEX = re.compile(r"\{(?!\d+(,\d*)?\}|,\d+\})|\[:")
-
-log = structlog.stdlib.get_logger("zuul.Scheduler")
 
 
 def timed_search(source: str) -> Search | None:
@@ -46,11 +42,4 @@ def _compiled(source: str) -> regex.Pattern[str] | None:
 
 
 def _in_time(source: str, ask: Callable[..., object]) -> Search:
-    def search(text: str) -> bool:
-        try:
-            return ask(text, timeout=LONGEST_SEARCH_S) is not None
-        except TimeoutError:
-            log.warning("an expression takes too long on a text: taken as not found", expression=source)
-            return False
-
-    return search
+    return lambda text: found_in_time(source, text, ask)

@@ -31,9 +31,10 @@ def decode_decisions(data: list[Any]) -> Decisions:
 
 
 def _encode(decision: Decision) -> list[Any]:
-    values = [[name, _plain(value)] for name, value in decision.values]
+    values = [[name, plain(value)] for name, value in decision.values]
     return [decision.at, decision.pipeline, decision.code.value, values]
 
 
-def _plain(value: object) -> str | int | float | None:
+def plain(value: object) -> str | int | float | None:
+    """As it is, or as people read it."""
     return value if value is None or isinstance(value, str | int | float) else str(shown(value))
