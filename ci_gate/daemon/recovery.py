@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -75,35 +75,60 @@ class Replayed:
 
 def recover(journal: Journal) -> Standing | None:
     """None if nothing was ever kept. Blocks. Raises JournalDamagedError, and what SQLAlchemy raises."""
-    row = journal.last_snapshot()
-    if row is None:
+    standing = last_kept(journal)
+    if standing is None:
         return None
-    standing = _of_snapshot(journal, row)
     released, other = journal.released(), 0
     for step in replay(journal, standing):
         other += not step.as_recorded
         if step.entry.seq > released:
-            standing.unsure += [each for each in step.effects if isinstance(each, CancelBuild | RecordRunTime)]
+            standing.unsure += late_effects(step.effects)
     if other:
         log.warning("steps would be decided otherwise by this version; what was recorded counts", steps=other)
     return standing
 
 
+def late_effects(effects: Iterable[Effect]) -> list[Effect]:
+    """Those without an outcome: of a step whose effects may never have left, they have to leave again."""
+    return [each for each in effects if isinstance(each, CancelBuild | RecordRunTime)]
+
+
+def last_kept(journal: Journal) -> Standing | None:
+    """As of the last snapshot. Blocks. Raises JournalDamagedError, and what SQLAlchemy raises."""
+    row = journal.last_snapshot()
+    return None if row is None else _of_snapshot(journal, row)
+
+
 def replay(journal: Journal, standing: Standing) -> Iterator[Replayed]:
     """Bring a standing up to the end of the journal, step by step."""
-    oracle = ReplayingOracle()
-    standing.ask(oracle)
+    replaying = Replaying(journal, standing)
     for entry in journal.entries(standing.seq):
+        yield replaying.step(entry)
+
+
+class Replaying:
+    """Brings a standing up by one step after the other, as they come."""
+
+    def __init__(self, journal: Journal, standing: Standing) -> None:
+        self._journal = journal
+        self._standing = standing
+        self._oracle = ReplayingOracle()
+        standing.ask(self._oracle)
+
+    def step(self, entry: Entry) -> Replayed:
+        standing = self._standing
         with _reading(f"step {entry.seq}"):
-            message = decode_input(entry.kind, entry.input, lambda digest: layout_of(journal, digest), oracle)
-            oracle.answers = deque(decode_answers(entry.answers))
+            message = decode_input(
+                entry.kind, entry.input, lambda digest: layout_of(self._journal, digest), self._oracle
+            )
+            self._oracle.answers = deque(decode_answers(entry.answers))
             recorded = decode_effects(entry.effects)
         decided = standing.scheduler.handle(message)
         standing.outstanding.step(message, recorded)
         standing.seq = entry.seq
         if isinstance(message, LayoutReplaced):
             standing.layout, standing.digest = message.layout, json.loads(entry.input)["layout"]
-        yield Replayed(entry, message, recorded, as_recorded=decided == recorded)
+        return Replayed(entry, message, recorded, as_recorded=decided == recorded)
 
 
 def keep(journal: Journal, standing: Standing, at: float) -> None:

@@ -25,6 +25,7 @@ from ci_gate.daemon.beginning import DAY_S, Beginning, address_of
 from ci_gate.daemon.builds import Builds
 from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.deciding import Decider
+from ci_gate.daemon.gate import Gate
 from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.listening import Listener, listeners, restore
 from ci_gate.daemon.merging import retain_states, start_merger
@@ -36,8 +37,10 @@ from ci_gate.daemon.recorder import Recorder
 from ci_gate.daemon.recovery import keep
 from ci_gate.daemon.reload import Reloader
 from ci_gate.daemon.requests import gearman_functions, handlers
+from ci_gate.daemon.restoring import restore_states
 from ci_gate.daemon.serving import serve
 from ci_gate.daemon.snapshotting import make_snapshots
+from ci_gate.daemon.standing_by import leader_routes
 from ci_gate.daemon.starting import StartError
 from ci_gate.daemon.timers import Timers
 from ci_gate.daemon.tips import BranchTips
@@ -79,6 +82,7 @@ class Service:
         self.inbox = Inbox()
         self.waits = Waits()
         self._beginning = beginning
+        self._lead = beginning.lead
         self.scheduler = beginning.standing.scheduler
         self.observer = Observer(self.scheduler, self.waits, started_at=self.inbox.now())
         lines = StatsdLines.from_environment(os.environ)
@@ -123,20 +127,25 @@ class Service:
             merger = await start_merger(self.settings, parts)
             outbox = await self._start_workers(parts, merger)
             await serve(self._web_app(merger), self.settings.web, parts)
+            gate = Gate(self._lead, outbox.release)
             recorder = Recorder(
                 self._beginning.journal,
                 self._beginning.standing,
-                release=outbox.release,
+                release=gate.pass_on,
                 trouble=partial(self.observer.trouble, "journal"),
+                deposed=self._lead.lose,
             )
             parts.push_async_callback(self._end_journal, recorder)
-            outbox.release(self._beginning.standing.to_repeat)
-            kept = await asyncio.to_thread(draining.take_kept, self.settings.state_dir)
+            restoring = asyncio.create_task(restore_states(merger, self._beginning.made_elsewhere))
+            await asyncio.sleep(0)  # the outbox's merges may stand on these: they come first
+            gate.pass_on(self._beginning.standing.to_repeat)
+            kept = await asyncio.to_thread(self._take_waiting)
             for each in kept:
                 self.inbox.put(partial(_again, each))
             listening = await self._listeners(recorder, kept)
             async with asyncio.TaskGroup() as tasks:
                 running = [
+                    restoring,
                     tasks.create_task(self._decider.run(recorder), name="scheduler"),
                     tasks.create_task(self._make_snapshots(recorder), name="snapshots"),
                     tasks.create_task(self.waits.watch(), name="watchdog"),
@@ -156,6 +165,7 @@ class Service:
                     running.append(tasks.create_task(self._reloader.begin(), name="first layout"))
                 started()
                 notify("READY=1")
+                self._lead.when_lost(self.stop)
                 await self._stopping.wait()
                 notify("STOPPING=1")
                 for task in running:
@@ -177,17 +187,30 @@ class Service:
     async def _end_journal(self, recorder: Recorder) -> None:
         """After a clean stop a start has nothing to decide again, and events that were not taken are looked at then."""
         await recorder.close()
-        standing, state_dir = self._beginning.standing, self.settings.state_dir
-        if recorder.problem is None:
+        standing = self._beginning.standing
+        if recorder.problem is None and not self._lead.lost:
             standing.scheduler, standing.layout = self.scheduler, self.scheduler.layout
             try:
                 await asyncio.to_thread(keep, self._beginning.journal, standing, time.time())
             except Exception as problem:  # noqa: BLE001  # the steps are there: a start decides them again
                 log.warning("no snapshot at the end", reason=str(problem))
+        if self._lead.lost:
+            return
         try:
-            draining.keep(state_dir, self.inbox.held_events())
-        except OSError as problem:
+            await asyncio.to_thread(self._keep_waiting)
+        except Exception as problem:  # noqa: BLE001  # no disk, no database: whatever it is, this service ends
             log.warning("events that were not looked at are lost", reason=str(problem))
+
+    def _take_waiting(self) -> list[draining.Waiting]:
+        if self._lead.is_shared:
+            return draining.take_from(self._beginning.journal)
+        return draining.take_kept(self.settings.state_dir)
+
+    def _keep_waiting(self) -> None:
+        if self._lead.is_shared:
+            draining.keep_in(self._beginning.journal, self.inbox.held_events())
+        else:
+            draining.keep(self.settings.state_dir, self.inbox.held_events())
 
     async def _reload_when_wanted(self) -> None:
         while True:
@@ -226,7 +249,7 @@ class Service:
     async def _start_workers(self, parts: AsyncExitStack, merger: Merger) -> Outbox:
         settings, gearman = self.settings, self.settings.gearman
         estimates = await asyncio.to_thread(FileEstimates, settings.state_dir)
-        self._pools = pools = {each.name: CommandPool(each) for each in settings.gerrits}
+        self._pools = pools = {each.name: CommandPool(each, may_send=self._lead.holds) for each in settings.gerrits}
         for pool in pools.values():
             parts.push_async_callback(pool.close)
         databases = {
@@ -240,7 +263,9 @@ class Service:
             on_update=builds.updated,
             on_end=builds.ended,
             state_dir=settings.state_dir,
+            may_send=self._lead.holds,
         )
+        self._lead.when_renewed(launcher.go_on)
         self.observer.launcher = launcher
         self.observer.databases = databases
         outbox = Outbox(
@@ -272,7 +297,7 @@ class Service:
             view=self._view,
             operations=self.observer.operations,
             settings=self.settings.web,
-            routes=git_routes(self.settings.merger.git_dir),
+            routes=[*git_routes(self.settings.merger.git_dir), *leader_routes(self._lead.holds)],
             trouble=lambda: merger.trouble,
         )
 

@@ -69,12 +69,15 @@ class GearmanLauncher:
         on_end: Callable[[BuildEnd], None],
         state_dir: Path | None = None,
         times: LauncherTimes | None = None,
+        may_send: Callable[[], bool] = lambda: True,
     ) -> None:
+        """While ``may_send`` says no, builds wait; ``go_on`` says that it has changed."""
         self._server = Address(settings.server, settings.port)
         self._check_registration = settings.check_job_registration
         self._on_update = on_update
         self._on_end = on_end
         self._times = times or LauncherTimes()
+        self._may_send = may_send
         self._client = GearmanClient(self._server, self._events(), reconnect_s=self._times.reconnect)
         self._functions = KnownFunctions(state_dir, stable_s=self._times.list_stable, limit_s=self._times.list_limit)
         self._connection: int | None = None
@@ -118,6 +121,10 @@ class GearmanLauncher:
     def cancel(self, uuid: str) -> None:
         """Take a build out of the queue, or have it stopped. Unknown and ended ones: nothing happens."""
         self._builds.cancel(uuid)
+
+    def go_on(self) -> None:
+        """Builds that waited for leave to be sent have it now."""
+        self._to_send.set()
 
     @property
     def state(self) -> LauncherState:
@@ -240,7 +247,7 @@ class GearmanLauncher:
                 pass
 
     def _next_batch(self) -> list[Submission]:
-        if self._connection is None:
+        if self._connection is None or not self._may_send():
             return []
         ready = (each for each in self._builds.outgoing if self._builds.may_go(each, self._knows))
         taken = [self._builds.take(unique) for unique in list(islice(ready, BATCH))]

@@ -45,6 +45,10 @@ class NotSentError(Exception):
     """Gerrit could not be reached: the command was certainly not carried out."""
 
 
+class HeldBackError(NotSentError):
+    """It is not to be sent now, nor again at once; nothing is wrong with the connection."""
+
+
 class OutcomeUnknownError(Exception):
     """The connection broke or the time was over after the command had been sent."""
 
@@ -52,8 +56,10 @@ class OutcomeUnknownError(Exception):
 class CommandPool:
     """``settings.max_ssh_channels`` commands at the same time; the others wait their turn."""
 
-    def __init__(self, settings: GerritSettings) -> None:
+    def __init__(self, settings: GerritSettings, *, may_send: Callable[[], bool] = lambda: True) -> None:
+        """``may_send`` is asked in any thread, right before a command leaves: who has lost the lead sends nothing."""
         self.settings = settings
+        self._may_send = may_send
         self._slots = asyncio.Semaphore(settings.max_ssh_channels)
         self._opening = asyncio.Lock()
         self._transport: paramiko.Transport | None = None
@@ -79,6 +85,8 @@ class CommandPool:
             ends_at = time.monotonic() + deadline_s
             try:
                 return await self._run_once(asked, ends_at)
+            except HeldBackError:
+                raise
             except (NotSentError, OutcomeUnknownError) as problem:
                 # A connection that was kept may have died unnoticed: that is worth a second try on a new one.
                 if not (repeatable or isinstance(problem, NotSentError)) or time.monotonic() >= ends_at:
@@ -93,12 +101,16 @@ class CommandPool:
 
     async def _run_once(self, asked: _Asked, ends_at: float) -> CommandResult:
         transport = await self._connection()
-        run = asyncio.get_running_loop().run_in_executor(self._threads, _run_command, transport, asked, ends_at)
+        run = asyncio.get_running_loop().run_in_executor(
+            self._threads, _run_command, transport, asked, ends_at, self._may_send
+        )
         try:
             # The thread keeps to the deadline by itself; this only catches a library that does not. Not wait_for: it
             # may lose a cancellation that comes together with the answer (Python 3.11), and who stops waits for ever.
             async with asyncio.timeout(max(0.1, ends_at - time.monotonic()) + 5.0):
                 return await asyncio.shield(run)
+        except HeldBackError:
+            raise
         except NotSentError:
             await self._drop(transport)
             raise
@@ -130,7 +142,9 @@ class CommandPool:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
 
 
-def _run_command(transport: paramiko.Transport, asked: _Asked, ends_at: float) -> CommandResult:
+def _run_command(
+    transport: paramiko.Transport, asked: _Asked, ends_at: float, may_send: Callable[[], bool]
+) -> CommandResult:
     """In a thread: one channel, one command, everything within the deadline."""
     try:
         channel = transport.open_session(timeout=_left(ends_at))
@@ -139,6 +153,8 @@ def _run_command(transport: paramiko.Transport, asked: _Asked, ends_at: float) -
     try:
         channel.settimeout(_left(ends_at))
         channel.update_environment(dict(asked.environment))
+        if not may_send():
+            raise HeldBackError("this service cannot tell whether it still leads")
         channel.exec_command(asked.command)
         if asked.stdin is not None:
             channel.sendall(asked.stdin)

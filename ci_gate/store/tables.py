@@ -5,7 +5,7 @@ Their names say whose they are: the database may be one that others use as well.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, MetaData, String, Table, Text
 
 VERSION_TABLE = "ci_gate_schema_version"
 
@@ -48,8 +48,9 @@ progress = Table(
     metadata,
     Column("name", String(40), primary_key=True),
     Column("seq", KEY, nullable=False),
+    Column("epoch", KEY, nullable=False, server_default="0"),
 )
-"""``released``: the effects of all steps up to this one have been handed out."""
+"""``released``: the effects of all steps up to this one have been handed out. The leader of ``epoch`` writes it."""
 
 marks = Table(
     "ci_gate_mark",
@@ -58,3 +59,25 @@ marks = Table(
     Column("body", Text, nullable=False),
 )
 """How far the events of each Gerrit connection are known to be complete, as JSON."""
+
+leader = Table(
+    "ci_gate_leader",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("epoch", KEY, nullable=False),
+    Column("renewals", KEY, nullable=False),
+    Column("released", Boolean, nullable=False),
+    Column("place", String(200), nullable=False),
+    Column("holder", String(400), nullable=False),
+    Column("since", Double, nullable=False),
+    Column("backend", Integer, nullable=False),
+)
+"""One row: who leads, or led last. ``leadership.py`` says what the columns are."""
+
+waiting = Table(
+    "ci_gate_waiting",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("body", Text, nullable=False),
+)
+"""Events that a leader had not looked at when it stopped, as JSON, for the next one."""
