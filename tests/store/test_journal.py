@@ -44,7 +44,7 @@ def test_steps_come_back_in_order_after_any_of_them(journal):
 
 def test_of_steps_of_which_one_cannot_be_kept_none_is(journal):
     journal.append([entry(1)], released=0)
-    with pytest.raises(Exception, match="(?i)unique"):
+    with pytest.raises(Exception, match=r"(?i)unique"):
         journal.append([entry(2), entry(1)], released=1)
     assert journal.last_seq() == 1
     assert journal.released() == 0
