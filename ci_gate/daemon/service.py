@@ -85,6 +85,7 @@ class Service:
         self._lead = beginning.lead
         self.scheduler = beginning.standing.scheduler
         self.observer = Observer(self.scheduler, self.waits, started_at=self.inbox.now())
+        self.observer.lead = beginning.lead
         lines = StatsdLines.from_environment(os.environ)
         self._tips = BranchTips(self._complete_since)
         self._timers = Timers(self.inbox)

@@ -69,9 +69,8 @@ class Service:
         self.log_file = world.folder / f"{name}.log"
         self.config = world.folder / f"{name}.conf"
         state = world.folder / name
-        text = world.config.read_text()
-        text = text.replace(str(world.folder / "state"), str(state)).replace(f"port={world.web_port}", f"port={self.port}")
-        self.config.write_text(text)
+        text = world.config.read_text().replace(str(world.folder / "state"), str(state))
+        self.config.write_text(text.replace(f"port={world.web_port}", f"port={self.port}"))
         self._process: Process | None = None
 
     async def start(self) -> None:
