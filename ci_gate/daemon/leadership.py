@@ -110,9 +110,12 @@ class SharedLead(Lead):
         return not self.lost and clock() < self._until
 
     async def close(self) -> None:
-        for each in self._tasks:
+        tasks, self._tasks = self._tasks, []
+        if not tasks:
+            return
+        for each in tasks:
             each.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         loop = asyncio.get_running_loop()
         if not self.lost:
             self._until = 0.0
