@@ -77,6 +77,7 @@ def _begin(settings: Settings, loaded: LoadedLayout, journal: Journal, turn: Tur
         standing = Standing(0, digest, loaded.layout, scheduler, options, delays, Outstanding(), [])
     else:
         standing.options, standing.event_delays = options, delays
+        standing.outstanding.tried_before(now)
         standing.ask(oracle)
         items = sum(len(queue.heads) for each in standing.scheduler.view().pipelines for queue in each.queues)
         log.info("goes on where it stood", step=standing.seq, queues_with_items=items)

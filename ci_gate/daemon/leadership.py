@@ -20,6 +20,7 @@ from pathlib import Path
 import structlog
 
 from ci_gate.model.operations import ConnectionHealth, ConnectionState
+from ci_gate.sql.address import without_secrets
 from ci_gate.store.leadership import Candidate, Leader, LeaderSession
 
 RENEW_S = 1.0
@@ -123,7 +124,8 @@ class SharedLead(Lead):
                 async with asyncio.timeout(RELEASE_S):
                     await loop.run_in_executor(self._thread, self._session.release, self.epoch)
             except Exception as problem:  # noqa: BLE001  # whatever it is: the others find out by themselves
-                log.warning("could not tell that this service has stopped", reason=_words(problem))
+                reason = words_of(problem, self._session.dburi)
+                log.warning("could not tell that this service has stopped", reason=reason)
         loop.run_in_executor(self._thread, self._session.close)
         self._thread.shutdown(wait=False)
 
@@ -134,7 +136,7 @@ class SharedLead(Lead):
             try:
                 is_mine = await loop.run_in_executor(self._thread, self._session.renew, self.epoch)
             except Exception as problem:  # noqa: BLE001  # as long as the database is away nothing leaves
-                self._problem = _words(problem)
+                self._problem = words_of(problem, self._session.dburi)
                 await loop.run_in_executor(self._thread, _close, self._session)
                 await asyncio.sleep(LOOK_S)
                 continue
@@ -206,6 +208,7 @@ def _close(session: LeaderSession) -> None:
         session.close()
 
 
-def _words(problem: Exception) -> str:
-    """One line; a driver's message may quote an address, but never a password."""
-    return str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+def words_of(problem: Exception, dburi: str) -> str:
+    """One line without secrets."""
+    lines = str(problem).strip().splitlines()
+    return without_secrets(lines[0], dburi) if lines else type(problem).__name__

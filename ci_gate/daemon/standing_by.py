@@ -18,14 +18,13 @@ from sqlalchemy import make_url
 from ci_gate.config.settings import Settings
 from ci_gate.daemon.admin import AdminSocket, AdminSocketError, Handler, Request
 from ci_gate.daemon.following import Follower
-from ci_gate.daemon.leadership import LOOK_S, Lead, Silence, try_to_lead
+from ci_gate.daemon.leadership import LOOK_S, Lead, Silence, try_to_lead, words_of
 from ci_gate.daemon.notify import notify
 from ci_gate.daemon.recovery import JournalDamagedError
 from ci_gate.daemon.serving import serve
 from ci_gate.daemon.starting import StartError
 from ci_gate.model.item import StatusView
 from ci_gate.model.operations import CommandAnswer, ConnectionHealth, ConnectionState, Operations
-from ci_gate.sql.address import without_secrets
 from ci_gate.store.estimates import FileEstimates
 from ci_gate.store.journal import Journal
 from ci_gate.store.leadership import Candidate, Leader, LeaderSession
@@ -149,7 +148,7 @@ class Standby:
             self._note_problem(problem)
 
     def _note_problem(self, problem: Exception) -> None:
-        reason = without_secrets(str(problem).strip().splitlines()[0], self._address)
+        reason = words_of(problem, self._address)
         if reason != self._problem:
             log.warning("cannot see what the leader does", reason=reason)
         self._problem = reason

@@ -71,6 +71,7 @@ class LeaderSession:
     """One connection, made when it is needed. Every method raises what SQLAlchemy raises; then ``close`` it."""
 
     def __init__(self, dburi: str) -> None:
+        self.dburi = dburi
         self._engine = create_engine(dburi, poolclass=NullPool, hide_parameters=True, connect_args=dict(LIMITS))
         self._open: Connection | None = None
         self._has_lock = False

@@ -67,6 +67,8 @@ def test_a_place_is_a_machine_and_a_file(tmp_path):
 class Session:
     """``answers`` says what a renewal comes to; while ``hangs`` is set it does not come back."""
 
+    dburi = "postgresql://ada:secret@db/ci"
+
     def __init__(self) -> None:
         self.answers: bool | Exception = True
         self.free = threading.Event()
@@ -157,11 +159,11 @@ async def test_a_renewal_counts_from_its_beginning(lead, session, clock):
 async def test_a_database_that_comes_back_lets_it_go_on(lead, session, clock):
     told = []
     lead.when_renewed(lambda: told.append("renewed"))
-    session.answers = OSError("the server\nis gone")
+    session.answers = OSError("the server of secret\nis gone")
     await when(lambda: session.closed > 2)
     clock.ahead += LEASE_S + 1
     await when(lambda: lead.health.state == "connecting")
-    assert lead.health.detail == "the server"
+    assert lead.health.detail == "the server of ***"
     session.answers = True
     await when(lambda: told)
     assert lead.holds()
