@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -121,6 +122,24 @@ def test_a_commit_that_is_under_way_is_seen_by_the_next_leader(sessions, address
     taking.join()
     assert taken == [2]
     assert [each.kind for each in Journal(address).entries(0)] == ["Late"]
+    old.close()
+
+
+def test_a_leader_that_stands_still_in_a_commit_keeps_nobody_out(sessions, address):
+    first, second = sessions
+    old = Journal(address, first.take(None, ADA, 5.0))
+    old.append([entry(1)], released=0)
+    first.release(1)
+    seen, taken = second.look(), None
+    old._connection.begin()
+    old._note_released(1)
+    while taken is None:
+        with suppress(SQLAlchemyError):  # it waits for the row, though not for ever
+            taken = second.take(seen, BOB, 6.0)
+    assert taken == 2
+    with pytest.raises(SQLAlchemyError):
+        old._connection.execute(text("UPDATE ci_gate_journal SET kind = 'Late'"))
+    assert [each.kind for each in Journal(address).entries(0)] == ["TimerFired"]
     old.close()
 
 
