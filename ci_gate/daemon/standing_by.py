@@ -20,7 +20,6 @@ from ci_gate.daemon.admin import AdminSocket, AdminSocketError, Handler, Request
 from ci_gate.daemon.following import Follower
 from ci_gate.daemon.leadership import LOOK_S, Lead, Silence, try_to_lead, words_of
 from ci_gate.daemon.notify import notify
-from ci_gate.daemon.recovery import JournalDamagedError
 from ci_gate.daemon.serving import serve
 from ci_gate.daemon.starting import StartError
 from ci_gate.model.item import StatusView
@@ -63,7 +62,7 @@ class Standby:
         self._leader: Leader | None = None
         self._leader_seq = 0
         self._silence = Silence(who.place)
-        self._problem = ""
+        self._problems: dict[str, str] = {}  # by what cannot be done
         self._started_at = time.time()
         self._stopping = asyncio.Event()
 
@@ -120,11 +119,9 @@ class Standby:
             self._silence.out_of_sight()
             with suppress(Exception):
                 await asyncio.to_thread(session.close)
-            self._note_problem(problem)
+            self._note("see the leader", problem)
             return None
-        if self._problem:
-            log.info("the leader can be seen again")
-        self._problem = ""
+        self._mended("see the leader")
         return turn
 
     async def _try_to_lead(self, session: LeaderSession) -> Turn | None:
@@ -141,17 +138,21 @@ class Standby:
     async def _follow(self, follower: Follower) -> None:
         try:
             await asyncio.to_thread(follower.follow)
-        except JournalDamagedError as problem:
-            self._note_problem(problem)
         except Exception as problem:  # noqa: BLE001  # as above; what was followed so far stands
             await asyncio.to_thread(follower.close)
-            self._note_problem(problem)
+            self._note("follow the journal", problem)
+        else:
+            self._mended("follow the journal")
 
-    def _note_problem(self, problem: Exception) -> None:
+    def _note(self, what: str, problem: Exception) -> None:
         reason = words_of(problem, self._address)
-        if reason != self._problem:
-            log.warning("cannot see what the leader does", reason=reason)
-        self._problem = reason
+        if self._problems.get(what) != reason:
+            log.warning("this standby cannot", what=what, reason=reason)
+        self._problems[what] = reason
+
+    def _mended(self, what: str) -> None:
+        if self._problems.pop(what, None) is not None:
+            log.info("this standby can again", what=what)
 
     # --- what it says of itself ---
 
@@ -187,9 +188,8 @@ class Standby:
         else:
             since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(leader.since))
             yield f"This service stands by: {leader.holder} leads since {since}."
-        if self._problem:
-            yield f"It cannot see what the leader does: {self._problem}."
-        elif self._behind:
+        yield from (f"It cannot {what}: {reason}." for what, reason in self._problems.items())
+        if self._behind:
             yield f"It is {self._behind} steps behind."
 
     @property
@@ -197,8 +197,8 @@ class Standby:
         return max(0, self._leader_seq - self._follower.seq) if self._follower else 0
 
     def _operations(self) -> Operations:
-        state = ConnectionState.CONNECTING if self._problem else ConnectionState.UP
-        detail = self._problem or f"stands by, {self._behind} steps behind"
+        state = ConnectionState.CONNECTING if self._problems else ConnectionState.UP
+        detail = "; ".join(self._problems.values()) or f"stands by, {self._behind} steps behind"
         return Operations(self._started_at, (ConnectionHealth("leader", "database", state, None, detail),))
 
     async def _refuse(self, _: Request) -> CommandAnswer:

@@ -130,14 +130,14 @@ async def test_a_database_that_is_away_for_some_time_stops_nobody(two, postgresq
         two.jenkins.release(JOB)
         later = two.upload({"later": "x\n"})
         await when(lambda: "nothing is sent until it can" in two.first.log, "the leader to say so")
-        await when(lambda: "cannot see what the leader does" in two.second.log, "the other to say so")
+        await when(lambda: "this standby cannot" in two.second.log, "the other to say so")
         assert two.ours(change.number) == two.ours(later.number) == []
         assert two.first.get("healthz/leader")[0] == 503
     finally:
         await asyncio.to_thread(postgresql.start)
     for each in (change, later):
         await two.vote(each.number, +1)
-    await when(lambda: "the leader can be seen again" in two.second.log, "the other to say so")
+    await when(lambda: "this standby can again" in two.second.log, "the other to say so")
     await when(lambda: two.first.leads != two.second.leads, "one of them to lead")
     assert [len(two.ours(each.number)) for each in (change, later)] == [1, 1]
 
