@@ -19,6 +19,7 @@ COMMANDS = {
     "serve": "run the service",
     "merger": "merge for a service elsewhere; clear-refs deletes old merged states",
     "validate": "check a layout (and a configuration file)",
+    "doctor": "look at everything that can be set up wrongly",
     "enqueue": "put a change into a pipeline",
     "enqueue-ref": "put an update of a ref into a pipeline",
     "dequeue": "take a change or a ref out of a pipeline",

@@ -127,7 +127,6 @@ class Service:
             await self._start_gearman_server(parts)
             merger = await start_merger(self.settings, parts)
             outbox = await self._start_workers(parts, merger)
-            await serve(self._web_app(merger), self.settings.web, parts)
             gate = Gate(self._lead, outbox.release)
             recorder = Recorder(
                 self._beginning.journal,
@@ -137,13 +136,14 @@ class Service:
                 deposed=self._lead.lose,
             )
             parts.push_async_callback(self._end_journal, recorder)
-            restoring = asyncio.create_task(restore_states(merger, self._beginning.made_elsewhere))
-            await asyncio.sleep(0)  # the outbox's merges may stand on these: they come first
-            gate.pass_on(self._beginning.standing.to_repeat)
             kept = await asyncio.to_thread(self._take_waiting)
             for each in kept:
                 self.inbox.put(partial(_again, each))
             listening = await self._listeners(recorder, kept)
+            await serve(self._web_app(merger), self.settings.web, parts)  # from its first answer it names every part
+            restoring = asyncio.create_task(restore_states(merger, self._beginning.made_elsewhere))
+            await asyncio.sleep(0)  # the outbox's merges may stand on these: they come first
+            gate.pass_on(self._beginning.standing.to_repeat)
             async with asyncio.TaskGroup() as tasks:
                 running = [
                     restoring,

@@ -11,7 +11,10 @@ from pathlib import Path
 import paramiko
 import pytest
 
+from ci_gate.daemon.draining import keep, take_kept
 from ci_gate.merger.claim import claimed
+from ci_gate.model.event import Event
+from ci_gate.scheduler.inputs import EventReceived
 
 LAYOUT = """pipelines:
   - name: check
@@ -162,3 +165,16 @@ def test_a_statsd_port_that_is_none(place, monkeypatch):
     monkeypatch.setenv("STATSD_HOST", "127.0.0.1")
     monkeypatch.setenv("STATSD_PORT", "81x25")
     assert place.refusal().startswith('STATSD_PORT: "81x25" is not a port; set it to ')
+
+
+def test_a_start_that_fails_keeps_the_events_of_the_last_stop(place):
+    state = place.folder / "state"
+    state.mkdir()
+    kept = EventReceived(5.0, Event("comment-added", "gerrit", "demo", "master", "12", "3"))
+    keep(state, [kept])
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        place.values["webapp"]["port"] = taken.getsockname()[1]
+        assert "in use" in place.refusal().lower()
+    assert [each.event for each in take_kept(state)] == [kept.event]

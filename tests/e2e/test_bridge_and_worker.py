@@ -66,6 +66,39 @@ async def test_a_change_is_tested_by_a_jenkins_without_the_plugin(tmp_path):
     assert (path, parameters["ZUUL_CHANGE"]) == (f"ci/{JOB}", str(change.number))
 
 
+async def test_one_bridge_serves_two_jenkinses_and_one_that_is_away_holds_up_nothing(tmp_path):
+    there, away = JenkinsRest(), JenkinsRest()
+    there.add(JOB)
+    there.build_s = 0.2
+    await there.start()
+    await away.start()
+    await away.stop()
+    settings = {}
+    for name, jenkins in (("there", there), ("away", away)):
+        token = tmp_path / f"token-{name}"
+        token.write_text("token-1\n")
+        section = f"jenkins {name}"
+        settings |= {
+            (section, "url"): jenkins.url,
+            (section, "user"): "gate",
+            (section, "token_file"): str(token),
+            (section, "poll_interval"): "0.2",
+        }
+    try:
+        async with (
+            world_with(tmp_path / "world", settings) as site,
+            process("jenkins", "--config", str(site.world.config), cwd=tmp_path),
+        ):
+            change = site.upload()
+            await site.vote(change.number, +1)
+            away.add("elsewhere")
+            await away.start()
+            await when(lambda: away.requests, "a look at the one that is back")
+    finally:
+        await there.stop()
+        await away.stop()
+
+
 async def test_a_change_is_tested_by_a_plain_command_in_its_merged_state(tmp_path):
     async with (
         world_with(tmp_path / "world") as site,

@@ -29,6 +29,24 @@ async def test_a_new_patch_set_is_built_and_gets_its_vote(site):
     assert build.parameters["LOG_PATH"] == f"01/{change.number}/1/check/{JOB}/{build.uuid[:7]}"
 
 
+async def test_the_very_first_status_names_every_connection(site):
+    """Who waits for all of them to be up must not be told so by a list that is not complete yet."""
+    await site.world.stop_service()
+    starting = asyncio.create_task(site.world.start_service())
+
+    async def first_status() -> dict:
+        while True:
+            try:
+                return await asyncio.to_thread(site.status)
+            except urllib.error.URLError:
+                await asyncio.sleep(0.001)
+
+    told = (await first_status())["ci_gate"]
+    assert {each["kind"] for each in told["connections"]} == {"Gerrit stream", "Gearman"}
+    assert [each["name"] for each in told["catch_ups"]] == ["gerrit"]
+    await starting
+
+
 async def test_a_failing_build_gets_its_vote_and_says_how_to_run_again(site):
     site.jenkins.add_job(JOB, "false")
     change = site.upload()

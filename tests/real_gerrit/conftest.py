@@ -82,7 +82,7 @@ class Site:
 
     def is_listening(self) -> bool:
         streams = [each for each in self.status()["ci_gate"]["connections"] if each["kind"] == "Gerrit stream"]
-        return all(each["state"] == "up" for each in streams)
+        return bool(streams) and all(each["state"] == "up" for each in streams)
 
     def has_looked(self) -> bool:
         """From then on nothing is missed: Gerrit says that a stream is open before it has begun to listen."""
