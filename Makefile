@@ -25,7 +25,7 @@ check: venv             ## ruff, mypy --strict and the floors
 	@$(BIN)/lint-imports
 
 bench: venv             ## measure what the README claims; writes bench/results.md
-	@PYTHON="$(BIN)/python" scripts/system-packages gearmand nginx fcgiwrap
+	@PYTHON="$(BIN)/python" scripts/system-packages gearmand nginx fcgiwrap postgres
 	@$(BIN)/python -m bench
 
 simulate: venv          ## STEPS=… steps of random histories against the scheduler; a failing one is made short and replays

@@ -10,7 +10,20 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import commands, gearman, gerrit, jenkins, latency, layouts, memory, merging, reloading, scheduling, serving
+from bench import (
+    commands,
+    gearman,
+    gerrit,
+    jenkins,
+    latency,
+    layouts,
+    memory,
+    merging,
+    reloading,
+    scheduling,
+    serving,
+    standby,
+)
 from bench.figures import Figure, table
 
 RESULTS = Path(__file__).parent / "results.md"
@@ -27,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "gerrit": gerrit.measure,
     "jenkins": jenkins.measure,
     "serving": serving.measure,
+    "standby": standby.measure,
     "idle": latency.measure_idle,
 }
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO
 
 import structlog
 
@@ -14,12 +14,15 @@ from ci_gate.config.settings import Settings
 from ci_gate.daemon.functions import FunctionOracle
 from ci_gate.daemon.history import tidy
 from ci_gate.daemon.layouts import digest_of, encode_layout
-from ci_gate.daemon.lock import lock
+from ci_gate.daemon.leadership import Lead
 from ci_gate.daemon.outstanding import Outstanding
 from ci_gate.daemon.records import RecordingOracle
 from ci_gate.daemon.recovery import Standing, keep, recover
+from ci_gate.daemon.restoring import MadeState, states_made
+from ci_gate.daemon.standing_by import Turn
 from ci_gate.scheduler.identifiers import SEED_BYTES
 from ci_gate.scheduler.scheduler import Scheduler
+from ci_gate.sql.address import with_limits
 from ci_gate.store.journal import Journal, default_address
 
 DAY_S = 86_400.0
@@ -29,42 +32,45 @@ log = structlog.stdlib.get_logger("zuul.Journal")
 
 @dataclass(slots=True)
 class Beginning:
-    """``layout_is_new``: another than the one that was in force; the first input has to bring it."""
+    """``layout_is_new``: another than the one that was in force; the first input has to bring it.
+
+    ``made_elsewhere``: merged states in use that a service elsewhere has made, with its own merger.
+    """
 
     journal: Journal
     standing: Standing
     oracle: RecordingOracle
     layout_is_new: bool
-    held: IO[str]
-
-    def close(self) -> None:
-        self.journal.close()
-        self.held.close()
+    lead: Lead
+    made_elsewhere: Sequence[MadeState] = ()
 
 
 def address_of(settings: Settings) -> str:
-    return settings.database.dburi or default_address(settings.state_dir)
+    """Of the journal's database, with limits of time. Raises BadAddressError."""
+    given = settings.database.dburi
+    return with_limits(given) if given else default_address(settings.state_dir)
 
 
-def begin(settings: Settings, loaded: LoadedLayout) -> Beginning:
-    """Blocks. Raises LockedError, OSError, SchemaError, JournalDamagedError, and what SQLAlchemy raises."""
-    held = lock(settings.state_dir)
-    journal = Journal(address_of(settings))
+def begin(settings: Settings, loaded: LoadedLayout, turn: Turn) -> Beginning:
+    """Blocks. Raises SchemaError, JournalDamagedError, and what SQLAlchemy raises."""
+    journal = Journal(address_of(settings), turn.lead.epoch)
     try:
         journal.open()
-        return _begin(settings, loaded, journal, held)
+        return _begin(settings, loaded, journal, turn)
     except BaseException:
         journal.close()
-        held.close()
         raise
+    finally:
+        if turn.follower is not None:
+            turn.follower.close()
 
 
-def _begin(settings: Settings, loaded: LoadedLayout, journal: Journal, held: IO[str]) -> Beginning:
+def _begin(settings: Settings, loaded: LoadedLayout, journal: Journal, turn: Turn) -> Beginning:
     now, options = time.time(), settings.scheduler
     delays = {each.name: each.event_delay_s for each in settings.gerrits}
     oracle = RecordingOracle(FunctionOracle(loaded.functions))
     digest = digest_of(encode_layout(loaded.layout))
-    standing = recover(journal)
+    standing = turn.follower.stand() if turn.follower else recover(journal)
     if standing is None:
         scheduler = Scheduler(
             loaded.layout, options=options, oracle=oracle, seed=os.urandom(SEED_BYTES), at=now, event_delays=delays
@@ -72,6 +78,7 @@ def _begin(settings: Settings, loaded: LoadedLayout, journal: Journal, held: IO[
         standing = Standing(0, digest, loaded.layout, scheduler, options, delays, Outstanding(), [])
     else:
         standing.options, standing.event_delays = options, delays
+        standing.outstanding.tried_before(now)
         standing.ask(oracle)
         items = sum(len(queue.heads) for each in standing.scheduler.view().pipelines for queue in each.queues)
         log.info("goes on where it stood", step=standing.seq, queues_with_items=items)
@@ -84,4 +91,5 @@ def _begin(settings: Settings, loaded: LoadedLayout, journal: Journal, held: IO[
     )
     if problem is not None:
         log.warning("old steps and builds cannot be forgotten", reason=problem)
-    return Beginning(journal, standing, oracle, standing.digest != digest, held)
+    made_elsewhere = states_made(journal, standing.scheduler.states_in_use()) if turn.from_elsewhere else ()
+    return Beginning(journal, standing, oracle, standing.digest != digest, turn.lead, made_elsewhere)

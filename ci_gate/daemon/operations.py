@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
 from ci_gate.daemon.catching_up import CatchingUp
+from ci_gate.daemon.leadership import Lead
 from ci_gate.daemon.waits import Waits
 from ci_gate.gearman.build import Counts
 from ci_gate.gearman.launcher import GearmanLauncher
@@ -35,6 +36,7 @@ class Observer:
         self.peers: Mapping[str, Peer] = {}
         self.launcher: GearmanLauncher | None = None
         self.databases: Mapping[str, ResultsDatabase] = {}
+        self.lead = Lead()
 
     def trouble(self, owner: str, text: str) -> None:
         self._troubles.appendleft(Trouble(time.time(), owner, text))
@@ -75,6 +77,8 @@ class Observer:
             state = ConnectionState.UP if known.connected else ConnectionState.CONNECTING
             yield ConnectionHealth(known.server, "Gearman", state, known.since, known.detail)
         yield from (each.health for each in self.databases.values())
+        if self.lead.health is not None:
+            yield self.lead.health
 
     def _builds(self) -> BuildStatistics:
         counts = self.launcher.state.counts if self.launcher else Counts()

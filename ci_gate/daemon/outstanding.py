@@ -53,6 +53,12 @@ class Outstanding:
         """Oldest first; a cancel after its launch."""
         return iter(self._by_key.values())
 
+    def tried_before(self, at: float) -> None:
+        """No report was first tried later than that: the clock of another machine may have said so."""
+        for key, each in self._by_key.items():
+            if isinstance(each, SendReport) and each.first_tried_at is not None and each.first_tried_at > at:
+                self._by_key[key] = replace(each, first_tried_at=at)
+
     def step(self, message: Input, effects: Iterable[Effect]) -> None:
         answered = _answered(message)
         if answered is not None:

@@ -21,7 +21,7 @@ from ci_gate.daemon.recovery import Standing
 from ci_gate.model.layout import Layout
 from ci_gate.scheduler.effects import Effect
 from ci_gate.scheduler.inputs import Input
-from ci_gate.store.journal import Entry, Journal
+from ci_gate.store.journal import DeposedError, Entry, Journal
 
 MOST_AT_ONCE = 500  # steps in one commit
 RETRY_S = 1.0
@@ -52,14 +52,16 @@ class Recorder:
         *,
         release: Callable[[list[Effect]], None],
         trouble: Callable[[str], None],
+        deposed: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``standing`` is brought up to each step that is written."""
+        """``standing`` is brought up to each step that is written. ``deposed`` is told when another service writes."""
         self._journal = journal
         self._history = HistoryWriter(journal)
         self._standing = standing
         self._seq = standing.seq
         self._release = release
         self._trouble = trouble
+        self._deposed = deposed
         self._steps: SimpleQueue[Step | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._released = standing.seq
@@ -100,6 +102,9 @@ class Recorder:
                     self._note(batch)
                     self._call(self._written, batch)
                     self._history.follow((one for each in batch for one in each.effects), batch[-1].seq)
+        except DeposedError as problem:
+            self.problem = str(problem)
+            self._call(self._deposed, str(problem))
         finally:
             self._call(self._ended.set)
 
@@ -118,12 +123,17 @@ class Recorder:
         return batch
 
     def _write(self, batch: list[Step]) -> bool:
-        """Until it is done; what an unclear try left is looked for before the next. False: given up at the end."""
+        """Until it is done; what an unclear try left is looked for before the next. False: given up at the end.
+
+        Raises DeposedError: then nothing of it is kept, and nothing will be.
+        """
         while True:
             try:
                 last = self._journal.last_seq() if self.problem else 0
                 entries = [self._entry(each) for each in batch if each.seq > last]
                 self._journal.append(entries, self._released)
+            except DeposedError:
+                raise
             except Exception as problem:  # noqa: BLE001  # whatever it is: nothing is released that is not written
                 self._tell(f"{type(problem).__name__}: {str(problem).splitlines()[0]}")
                 self._journal.close()

@@ -92,10 +92,9 @@ class Replayed:
 
 def recover(journal: Journal) -> Standing | None:
     """None if nothing was ever kept. Blocks. Raises JournalDamagedError, and what SQLAlchemy raises."""
-    row = journal.last_snapshot()
-    if row is None:
+    standing = last_kept(journal)
+    if standing is None:
         return None
-    standing = standing_of(journal, row)
     released, other = journal.released(), 0
     for step in replay(journal, standing):
         other += not step.as_recorded
@@ -106,27 +105,48 @@ def recover(journal: Journal) -> Standing | None:
     return standing
 
 
+def last_kept(journal: Journal) -> Standing | None:
+    """As of the last snapshot. Blocks. Raises JournalDamagedError, and what SQLAlchemy raises."""
+    row = journal.last_snapshot()
+    return None if row is None else standing_of(journal, row)
+
+
 def replay(
     journal: Recording, standing: Standing, until: int | None = None, read_layout: LayoutReader | None = None
 ) -> Iterator[Replayed]:
     """Bring a standing up to the end of the journal, or to step ``until``, step by step."""
-    read_layout = read_layout or layout_of
-    oracle = ReplayingOracle()
-    standing.ask(oracle)
+    replaying = Replaying(journal, standing, read_layout)
     for entry in journal.entries(standing.seq):
         if until is not None and entry.seq > until:
             return
+        yield replaying.step(entry)
+
+
+class Replaying:
+    """Brings a standing up by one step after the other, as they come."""
+
+    def __init__(self, journal: Recording, standing: Standing, read_layout: LayoutReader | None = None) -> None:
+        self._journal = journal
+        self._standing = standing
+        self._read_layout = read_layout or layout_of
+        self._oracle = ReplayingOracle()
+        standing.ask(self._oracle)
+
+    def step(self, entry: Entry) -> Replayed:
+        standing = self._standing
         with _reading(f"step {entry.seq}"):
-            message = decode_input(entry.kind, entry.input, lambda digest: read_layout(journal, digest), oracle)
-            oracle.use(decode_answers(entry.answers))
+            message = decode_input(
+                entry.kind, entry.input, lambda digest: self._read_layout(self._journal, digest), self._oracle
+            )
+            self._oracle.use(decode_answers(entry.answers))
             recorded = decode_effects(entry.effects)
-        with as_recorded(oracle.timed_out):
+        with as_recorded(self._oracle.timed_out):
             decided = standing.scheduler.handle(message)
         standing.outstanding.step(message, recorded)
         standing.seq = entry.seq
         if isinstance(message, LayoutReplaced):
             standing.layout, standing.digest = message.layout, json.loads(entry.input)["layout"]
-        yield Replayed(entry, message, recorded, decided)
+        return Replayed(entry, message, recorded, decided)
 
 
 def keep(journal: Journal, standing: Standing, at: float) -> None:

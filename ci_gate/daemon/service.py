@@ -25,6 +25,7 @@ from ci_gate.daemon.beginning import Beginning, address_of
 from ci_gate.daemon.builds import Builds
 from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.deciding import Decider
+from ci_gate.daemon.gate import Gate
 from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.listening import Listener, listeners, restore
 from ci_gate.daemon.lost_builds import start_records
@@ -37,10 +38,12 @@ from ci_gate.daemon.recorder import Recorder
 from ci_gate.daemon.recovery import keep
 from ci_gate.daemon.reload import Reloader
 from ci_gate.daemon.requests import gearman_functions, handlers
+from ci_gate.daemon.restoring import restore_states
 from ci_gate.daemon.routes import routes_of
 from ci_gate.daemon.serving import serve
 from ci_gate.daemon.shadowing import BANNER, Shadow, ShadowOutbox
 from ci_gate.daemon.snapshotting import make_snapshots
+from ci_gate.daemon.standing_by import leader_routes
 from ci_gate.daemon.starting import StartError
 from ci_gate.daemon.timers import Timers
 from ci_gate.daemon.tips import BranchTips
@@ -81,8 +84,10 @@ class Service:
         self.inbox = Inbox()
         self.waits = Waits()
         self._beginning = beginning
+        self._lead = beginning.lead
         self.scheduler = beginning.standing.scheduler
         self.observer = Observer(self.scheduler, self.waits, started_at=self.inbox.now())
+        self.observer.lead = beginning.lead
         self._shadow = Shadow(settings, self.scheduler, self.inbox.now) if settings.scheduler.shadow else None
         lines = StatsdLines.from_environment(os.environ) if self._shadow is None else None
         self._tips = BranchTips(self._complete_since)
@@ -126,21 +131,26 @@ class Service:
             await self._start_gearman_server(parts)
             merger = await start_merger(self.settings, parts)
             outbox = await self._start_workers(parts, merger)
+            gate = Gate(self._lead, outbox.release)
             recorder = Recorder(
                 self._beginning.journal,
                 self._beginning.standing,
-                release=outbox.release,
+                release=gate.pass_on,
                 trouble=partial(self.observer.trouble, "journal"),
+                deposed=self._lead.lose,
             )
             parts.push_async_callback(self._end_journal, recorder)
-            kept = await asyncio.to_thread(draining.take_kept, self.settings.state_dir)
+            kept = await asyncio.to_thread(self._take_waiting)
             for each in kept:
                 self.inbox.put(partial(_again, each))
             listening = await self._listeners(recorder, kept)
             await serve(self._web_app(merger), self.settings.web, parts)  # from its first answer it names every part
-            outbox.release(self._beginning.standing.to_repeat, again=True)
+            restoring = asyncio.create_task(restore_states(merger, self._beginning.made_elsewhere))
+            await asyncio.sleep(0)  # the outbox's merges may stand on these: they come first
+            gate.pass_on(self._beginning.standing.to_repeat, again=True)
             async with asyncio.TaskGroup() as tasks:
                 running = [
+                    restoring,
                     tasks.create_task(self._decider.run(recorder), name="scheduler"),
                     tasks.create_task(self._make_snapshots(recorder), name="snapshots"),
                     tasks.create_task(self.waits.watch(), name="watchdog"),
@@ -160,6 +170,7 @@ class Service:
                     running.append(tasks.create_task(self._reloader.begin(), name="first layout"))
                 started()
                 notify("READY=1")
+                self._lead.when_lost(self.stop)
                 await self._stopping.wait()
                 notify("STOPPING=1")
                 for task in running:
@@ -181,17 +192,30 @@ class Service:
     async def _end_journal(self, recorder: Recorder) -> None:
         """After a clean stop a start has nothing to decide again, and events that were not taken are looked at then."""
         await recorder.close()
-        standing, state_dir = self._beginning.standing, self.settings.state_dir
-        if recorder.problem is None:
+        standing = self._beginning.standing
+        if recorder.problem is None and not self._lead.lost:
             standing.scheduler, standing.layout = self.scheduler, self.scheduler.layout
             try:
                 await asyncio.to_thread(keep, self._beginning.journal, standing, time.time())
             except Exception as problem:  # noqa: BLE001  # the steps are there: a start decides them again
                 log.warning("no snapshot at the end", reason=str(problem))
+        if self._lead.lost:
+            return
         try:
-            draining.keep(state_dir, self.inbox.held_events())
-        except OSError as problem:
+            await asyncio.to_thread(self._keep_waiting)
+        except Exception as problem:  # noqa: BLE001  # no disk, no database: whatever it is, this service ends
             log.warning("events that were not looked at are lost", reason=str(problem))
+
+    def _take_waiting(self) -> list[draining.Waiting]:
+        if self._lead.is_shared:
+            return draining.take_from(self._beginning.journal)
+        return draining.take_kept(self.settings.state_dir)
+
+    def _keep_waiting(self) -> None:
+        if self._lead.is_shared:
+            draining.keep_in(self._beginning.journal, self.inbox.held_events())
+        else:
+            draining.keep(self.settings.state_dir, self.inbox.held_events())
 
     async def _reload_when_wanted(self) -> None:
         while True:
@@ -230,7 +254,7 @@ class Service:
     async def _start_workers(self, parts: AsyncExitStack, merger: Merger) -> Outbox:
         settings, gearman = self.settings, self.settings.gearman
         estimates = await asyncio.to_thread(FileEstimates, settings.state_dir)
-        self._pools = pools = {each.name: open_access(each) for each in settings.gerrits}
+        self._pools = pools = {each.name: open_access(each, self._lead.holds) for each in settings.gerrits}
         for pool in pools.values():
             parts.push_async_callback(pool.close)
         builds = Builds(self.inbox, estimates)
@@ -261,7 +285,9 @@ class Service:
             on_stalls=stalled,
             state_dir=settings.state_dir,
             elsewhere=start_records(settings, parts),
+            may_send=self._lead.holds,
         )
+        self._lead.when_renewed(launcher.go_on)
         self.observer.launcher = launcher
         self.observer.databases = databases
         outbox = Outbox(
@@ -287,7 +313,7 @@ class Service:
             view=self._view,
             operations=self.observer.operations,
             settings=self.settings.web,
-            routes=routes_of(self.settings.merger.git_dir, self.observer),
+            routes=[*routes_of(self.settings.merger.git_dir, self.observer), *leader_routes(self._lead.holds)],
             trouble=lambda: merger.trouble,
         )
 

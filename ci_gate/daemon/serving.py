@@ -14,9 +14,11 @@ BACKLOG = 1024  # connections that the system holds until they are taken
 SHUTDOWN_S = 2.0
 
 
-async def serve(app: web.Application, settings: WebSettings, parts: AsyncExitStack) -> None:
+async def serve(
+    app: web.Application, settings: WebSettings, parts: AsyncExitStack, *, shutdown_s: float = SHUTDOWN_S
+) -> None:
     """Until ``parts`` are closed. Raises StartError if the address cannot be had."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=shutdown_s)
     await runner.setup()
     parts.push_async_callback(runner.cleanup)
     try:

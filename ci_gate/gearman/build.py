@@ -78,3 +78,14 @@ def counts_of(builds: Iterable[Build], elsewhere: int) -> Counts:
         else:
             waiting += 1
     return Counts(waiting, queued, running, unknown)
+
+
+@dataclass(frozen=True, slots=True)
+class LauncherState:
+    """For the status page. ``since`` is in seconds since the epoch, ``detail`` says in words how things are."""
+
+    server: str
+    connected: bool
+    since: float
+    detail: str
+    counts: Counts = field(default_factory=Counts)

@@ -21,7 +21,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -30,7 +29,7 @@ import structlog
 
 from ci_gate.config.settings import GearmanSettings
 from ci_gate.gearman import inquiry
-from ci_gate.gearman.build import Counts, Doer
+from ci_gate.gearman.build import Doer, LauncherState
 from ci_gate.gearman.builds import Builds
 from ci_gate.gearman.client import ClientEvents, GearmanClient, NotSentError, RefusedError, Said, Submission
 from ci_gate.gearman.elsewhere import Search
@@ -50,17 +49,6 @@ BATCH = 100  # submissions that are sent before their answers are waited for
 log = structlog.stdlib.get_logger("zuul.Gearman")
 
 
-@dataclass(frozen=True, slots=True)
-class LauncherState:
-    """For the status page. ``since`` is in seconds since the epoch, ``detail`` says in words how things are."""
-
-    server: str
-    connected: bool
-    since: float
-    detail: str
-    counts: Counts = field(default_factory=Counts)
-
-
 class GearmanLauncher:
     """``on_update`` and ``on_end`` are called on the loop's thread, never from within a call of ours.
 
@@ -77,8 +65,12 @@ class GearmanLauncher:
         state_dir: Path | None = None,
         times: LauncherTimes | None = None,
         elsewhere: Elsewhere | None = None,
+        may_send: Callable[[], bool] = lambda: True,
     ) -> None:
-        """``elsewhere`` is where builds are looked for that no job server runs any more. Raises TlsError."""
+        """``elsewhere`` is where builds are looked for that no job server runs any more. Raises TlsError.
+
+        While ``may_send`` says no, builds wait; ``go_on`` says that it has changed.
+        """
         servers = addresses(settings.servers, settings.tls)
         self._server = servers[0]
         self._troubles: dict[Address, str] = {}
@@ -86,6 +78,7 @@ class GearmanLauncher:
         self._on_update = on_update
         self._on_end = on_end
         self._times = times or LauncherTimes()
+        self._may_send = may_send
         self._client = GearmanClient(servers, self._events(), reconnect_s=self._times.reconnect)
         self._functions = KnownFunctions(state_dir, stable_s=self._times.list_stable, limit_s=self._times.list_limit)
         self._connection: int | None = None
@@ -146,6 +139,10 @@ class GearmanLauncher:
     def stalls(self) -> tuple[Stall, ...]:
         """Builds that wait though workers are idle."""
         return self._stalls.stalls
+
+    def go_on(self) -> None:
+        """Builds that waited for leave to be sent have it now."""
+        self._to_send.set()
 
     @property
     def state(self) -> LauncherState:
@@ -277,7 +274,7 @@ class GearmanLauncher:
                 pass
 
     def _next_batch(self) -> list[Submission]:
-        if self._connection is None:
+        if self._connection is None or not self._may_send():
             return []
         ready = (each for each in self._builds.outgoing if self._builds.may_go(each, self._knows))
         taken = [self._builds.take(unique) for unique in list(islice(ready, BATCH))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from ci_gate.config.settings import GerritSettings
@@ -15,9 +15,9 @@ from ci_gate.model.report import Delivery, Review
 from ci_gate.model.search import Search
 
 
-def open_access(settings: GerritSettings) -> GerritAccess:
-    """Over REST where there is an HTTP password, else over SSH. Nothing is sent yet."""
-    return RestAccess(settings) if settings.password is not None else SshAccess(settings)
+def open_access(settings: GerritSettings, may_send: Callable[[], bool] = lambda: True) -> GerritAccess:
+    """Over REST where there is an HTTP password, else over SSH. Nothing is sent yet; ``may_send``: see ``Peer``."""
+    return (RestAccess if settings.password is not None else SshAccess)(settings, may_send)
 
 
 class GerritAccess(Protocol):

@@ -50,6 +50,10 @@ class NotSentError(Exception):
     """Gerrit could not be reached: the command was certainly not carried out."""
 
 
+class HeldBackError(NotSentError):
+    """It is not to be sent now, nor again at once; nothing is wrong with the connection."""
+
+
 class _NoConnectionError(NotSentError):
     """None could be made just now, so that there is no use in trying at once."""
 
@@ -63,8 +67,8 @@ class OutcomeUnknownError(Exception):
 
 
 class CommandPool(Peer):
-    def __init__(self, settings: GerritSettings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: GerritSettings, may_send: Callable[[], bool] = lambda: True) -> None:
+        super().__init__(settings, may_send)
         self.batchings: dict[tuple[str, str], Batching] = {}  # of those who ask for single changes
         self._failed_at = 0.0
         self._pause_s = 0.0
@@ -110,7 +114,7 @@ class CommandPool(Peer):
             return await self._run_once(asked, ends_at)
         except (NotSentError, OutcomeUnknownError) as problem:
             # A connection that was kept may have died unnoticed: that is worth a second try on a new one.
-            is_final = isinstance(problem, _ChannelRefusedError | _NoConnectionError)
+            is_final = isinstance(problem, _ChannelRefusedError | _NoConnectionError | HeldBackError)
             is_harmless = repeatable or isinstance(problem, NotSentError)
             if is_final or not is_harmless or time.monotonic() >= ends_at:
                 raise
@@ -124,14 +128,16 @@ class CommandPool(Peer):
 
     async def _run_once(self, asked: _Asked, ends_at: float) -> CommandResult:
         transport = await self._connection()
-        run = asyncio.get_running_loop().run_in_executor(self._threads, _run_command, transport, asked, ends_at)
+        run = asyncio.get_running_loop().run_in_executor(
+            self._threads, _run_command, transport, asked, ends_at, self.may_send
+        )
         run.add_done_callback(_note_failure)
         try:
             # The thread keeps to the deadline by itself; this only catches a library that does not. Not wait_for: it
             # may lose a cancellation that comes together with the answer (Python 3.11), and who stops waits for ever.
             async with asyncio.timeout(max(0.1, ends_at - time.monotonic()) + 5.0):
                 return await asyncio.shield(run)
-        except _ChannelRefusedError:
+        except (_ChannelRefusedError, HeldBackError):
             raise
         except NotSentError:
             await self._drop(transport)
@@ -182,7 +188,9 @@ def _note_failure(done: asyncio.Future[CommandResult]) -> None:
         done.exception()
 
 
-def _run_command(transport: paramiko.Transport, asked: _Asked, ends_at: float) -> CommandResult:
+def _run_command(
+    transport: paramiko.Transport, asked: _Asked, ends_at: float, may_send: Callable[[], bool]
+) -> CommandResult:
     """In a thread: one channel, one command, everything within the deadline."""
     try:
         channel = transport.open_session(timeout=_left(ends_at))
@@ -193,6 +201,8 @@ def _run_command(transport: paramiko.Transport, asked: _Asked, ends_at: float) -
     try:
         channel.settimeout(_left(ends_at))
         channel.update_environment(dict(asked.environment))
+        if not may_send():
+            raise HeldBackError("this service cannot tell whether it still leads")
         channel.exec_command(asked.command)
         if asked.stdin is not None:
             channel.sendall(asked.stdin)

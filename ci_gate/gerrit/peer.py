@@ -21,8 +21,10 @@ class Peer:
     ``longest_message``: in UTF-16 units, less where a site takes less than is usual.
     """
 
-    def __init__(self, settings: GerritSettings) -> None:
+    def __init__(self, settings: GerritSettings, may_send: Callable[[], bool] = lambda: True) -> None:
+        """``may_send`` is asked in any thread, right before a command leaves: who has lost the lead sends nothing."""
         self.settings = settings
+        self.may_send = may_send
         self.pace = Pace(settings.name, settings.max_ssh_channels, settings.commands_per_minute)
         self.alert: Callable[[str], None] = lambda text: log.error(text, connection=settings.name)
         self.measured: Callable[[float], None] = lambda _: None

@@ -70,8 +70,8 @@ class RestSession(Peer):
     Without ``password`` it asks as anybody may.
     """
 
-    def __init__(self, settings: GerritSettings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: GerritSettings, may_send: Callable[[], bool] = lambda: True) -> None:
+        super().__init__(settings, may_send)
         self.user = settings.http_user or settings.user
         self._login: dict[str, str] = {}
         if settings.password is not None:
@@ -120,6 +120,8 @@ class RestSession(Peer):
     async def _request(self, method: str, path: str, query: Query, body: object, ends_at: float) -> Answer:
         await self._until_wanted(ends_at)
         url = self._url(path, query)
+        if not self.may_send():
+            raise HeldError("this service cannot tell whether it still leads")
         try:
             async with (
                 asyncio.timeout(max(0.0, ends_at - time.monotonic())),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any
 
 from ci_gate.config.settings import GerritSettings
@@ -44,9 +44,9 @@ NONSENSE = (AttributeError, KeyError, TypeError, ValueError)
 class RestAccess:
     """A ``GerritAccess``."""
 
-    def __init__(self, settings: GerritSettings) -> None:
+    def __init__(self, settings: GerritSettings, may_send: Callable[[], bool] = lambda: True) -> None:
         self.settings = settings
-        self.session = RestSession(settings)
+        self.session = RestSession(settings, may_send)
         self._version: tuple[int, int] | None = None
 
     @property

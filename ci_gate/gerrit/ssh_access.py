@@ -19,9 +19,9 @@ from ci_gate.model.search import Search
 class SshAccess:
     """A ``GerritAccess``."""
 
-    def __init__(self, settings: GerritSettings) -> None:
+    def __init__(self, settings: GerritSettings, may_send: Callable[[], bool] = lambda: True) -> None:
         self.settings = settings
-        self.pool = CommandPool(settings)
+        self.pool = CommandPool(settings, may_send)
         self._requirements = PublicRequirements(settings, self.pool.pace)
 
     @property

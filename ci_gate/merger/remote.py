@@ -118,7 +118,7 @@ class RemoteMerger:
 
     def _chain(self, request: MergeRequest) -> list[MergeRequest]:
         """The requests of a whole chain, front to back. Raises LookupError and OSError."""
-        chain = [self._keep(self._known(request.ref) or Record(request, parent=""))]
+        chain = [self._keep(self._known(request.ref) or Record(request, parent=request.base or ""))]
         while (ahead := chain[0].request.ahead) is not None and len(chain) != request.depth:
             record = self._known(ahead)
             if record is None:

@@ -47,6 +47,18 @@ def engine_for(dburi: str) -> Engine:
         raise BadAddressError(without_secrets(str(problem), dburi)) from None
 
 
+def with_limits(dburi: str) -> str:
+    """The same address with a driver that is there, and, for PostgreSQL, with how long it may wait.
+
+    Raises BadAddressError.
+    """
+    url = with_driver(_parsed(dburi))
+    if url.get_backend_name() == "postgresql":
+        given = {name: str(value) for name, value in LIMITS["psycopg"].items() if name not in url.query}
+        url = url.update_query_dict(given)
+    return url.render_as_string(hide_password=False)
+
+
 def _parsed(dburi: str) -> URL:
     try:
         url = make_url(dburi)

@@ -13,13 +13,19 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, delete, even
 
 from ci_gate.model.history import PastBuildSet
 from ci_gate.store import history
-from ci_gate.store.migrate import bring_up_to_date
-from ci_gate.store.tables import journal, layouts, progress, snapshots
+from ci_gate.store.migrate import NEWEST, bring_up_to_date, version_of
+from ci_gate.store.tables import journal, layouts, progress, snapshots, waiting
 
 FILE = "journal.sqlite"
 RELEASED = "released"
 BATCH = 500  # entries that are read at a time
 BUSY_S = 10.0
+NEVER = 2**62  # a step that is behind all others
+IDLE_S = 3  # PostgreSQL ends a transaction that stands still for so long: it would keep the next leader out
+
+
+class DeposedError(Exception):
+    """Another service leads now: nothing of ours may be written any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +55,13 @@ def default_address(state_dir: Path) -> str:
 
 
 class Journal:
-    """One connection, which is made by ``open``. Every method raises what SQLAlchemy raises."""
+    """One connection, which is made by ``open``. Every method raises what SQLAlchemy raises.
 
-    def __init__(self, dburi: str) -> None:
+    ``epoch`` is that of the leader who writes; a service that nobody stands by for stays at 0.
+    """
+
+    def __init__(self, dburi: str, epoch: int = 0) -> None:
+        self.epoch = epoch
         self._engine = engine_for(dburi)
         self._open: Connection | None = None
 
@@ -61,6 +71,13 @@ class Journal:
         self._open = self._engine.connect()
         with self._open.begin():
             bring_up_to_date(self._open)
+
+    def is_of_this_version(self) -> bool:
+        """Are the tables those that this program means? ``open`` makes them so."""
+        if self._open is not None:
+            return True
+        with self._engine.connect() as opened:
+            return version_of(opened) == NEWEST
 
     def close(self) -> None:
         if self._open is not None:
@@ -77,7 +94,11 @@ class Journal:
     # --- steps ---
 
     def append(self, entries: Sequence[Entry], released: int) -> None:
-        """Keep steps, all or none of them; they would survive a crash when this returns."""
+        """Keep steps, all or none of them; they would survive a crash when this returns.
+
+        Raises DeposedError if another epoch has begun. The row that tells is locked until the commit: who begins an
+        epoch waits for a commit that is under way, and sees its steps; one that comes later fails.
+        """
         rows = [
             {
                 "seq": each.seq,
@@ -90,9 +111,18 @@ class Journal:
             for each in entries
         ]
         with self._connection.begin():
+            self._note_released(released)
             if rows:
                 self._connection.execute(insert(journal), rows)
-            self._note(RELEASED, released)
+
+    def _note_released(self, seq: int) -> None:
+        ours = progress.update().where(progress.c.name == RELEASED, progress.c.epoch == self.epoch)
+        if self._connection.execute(ours.values(seq=seq)).rowcount:
+            return
+        epoch = self._connection.scalar(select(progress.c.epoch).where(progress.c.name == RELEASED))
+        if epoch is not None:
+            raise DeposedError(f"the epoch is {epoch}, ours was {self.epoch}")
+        self._connection.execute(insert(progress).values(name=RELEASED, seq=seq, epoch=self.epoch))
 
     def _note(self, name: str, seq: int) -> None:
         changed = self._connection.execute(progress.update().where(progress.c.name == name).values(seq=seq))
@@ -136,6 +166,19 @@ class Journal:
             if len(found) < BATCH:
                 return
             after = found[-1][0]
+
+    def backwards(self, *, kind: str, effect: str) -> Iterator[Entry]:
+        """The steps of a kind, and those whose effects contain a text; the newest first."""
+        is_wanted = (journal.c.kind == kind) | journal.c.effects.contains(effect, autoescape=True)
+        wanted, seq = select(journal).where(is_wanted).order_by(journal.c.seq.desc()).limit(BATCH), NEVER
+        while True:
+            page = wanted.where(journal.c.seq < seq)
+            with self._connection.begin():
+                found = [Entry(*row) for row in self._connection.execute(page)]
+            yield from found
+            if len(found) < BATCH:
+                return
+            seq = found[-1].seq
 
     def trim(self, before: float) -> int:
         """Forget steps that are older, except those that the last snapshot does not have; how many that were.
@@ -194,6 +237,23 @@ class Journal:
             self._connection.execute(delete(snapshots).where(snapshots.c.seq == row.seq))
             self._connection.execute(insert(snapshots).values(seq=row.seq, at=row.at, layout=row.layout, body=row.body))
 
+    # --- events that wait for the next leader ---
+
+    def keep_waiting(self, name: str, body: str) -> None:
+        """In place of what was kept under that name before."""
+        with self._connection.begin():
+            self._connection.execute(delete(waiting).where(waiting.c.name == name))
+            self._connection.execute(insert(waiting).values(name=name, body=body))
+
+    def take_waiting(self, name: str) -> str | None:
+        """What was kept under a name; it is no longer kept then."""
+        with self._connection.begin():
+            body = self._connection.scalar(select(waiting.c.body).where(waiting.c.name == name))
+            self._connection.execute(delete(waiting).where(waiting.c.name == name))
+        return body
+
+    # --- the last snapshot ---
+
     def last_snapshot(self) -> SnapshotRow | None:
         with self._connection.begin():
             found = self._connection.execute(select(snapshots).order_by(snapshots.c.seq.desc()).limit(1)).first()
@@ -207,6 +267,8 @@ def engine_for(dburi: str) -> Engine:
     engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=arguments)
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
+    elif url.get_backend_name() == "postgresql":
+        event.listen(engine, "connect", _set_up_postgresql)
     return engine
 
 
@@ -216,3 +278,11 @@ def _set_up_sqlite(connection: object, _: object) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
+
+
+def _set_up_postgresql(connection: object, _: object) -> None:
+    """A leader that was stopped in the middle of a commit must not keep the next one waiting."""
+    cursor = connection.cursor()  # type: ignore[attr-defined]  # as above
+    cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE_S * 1000}")
+    cursor.close()
+    connection.commit()  # type: ignore[attr-defined]  # as above

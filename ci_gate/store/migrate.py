@@ -9,6 +9,7 @@ from sqlalchemy import Connection, inspect, text
 from ci_gate.store.tables import VERSION_TABLE
 
 NEWEST = "0005"
+ALONE = 0x63696761  # the advisory lock of whoever changes tables: two that start at once must not both
 FOLDER = Path(__file__).parent / "migrations"
 
 
@@ -18,6 +19,10 @@ class SchemaError(Exception):
 
 def bring_up_to_date(connection: Connection) -> None:
     """Within the caller's transaction. Raises SchemaError, and what SQLAlchemy raises."""
+    if version_of(connection) == NEWEST:
+        return
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ALONE})
     version = version_of(connection)
     if version == NEWEST:
         return

@@ -48,8 +48,12 @@ progress = Table(
     metadata,
     Column("name", String(40), primary_key=True),
     Column("seq", KEY, nullable=False),
+    Column("epoch", KEY, nullable=False, server_default="0"),
 )
-"""``released``: the effects of all steps up to this one have been handed out; ``history``: what they tell is in it."""
+"""``released``: the effects of all steps up to this one have been handed out; ``history``: what they tell is in it.
+
+The leader of ``epoch`` writes ``released``.
+"""
 
 marks = Table(
     "ci_gate_mark",
@@ -124,3 +128,24 @@ shadow_said = Table(
     Column("body", Text, nullable=False),
 )
 """What the live system and its shadow said about changes, as JSON, each once."""
+leader = Table(
+    "ci_gate_leader",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("epoch", KEY, nullable=False),
+    Column("renewals", KEY, nullable=False),
+    Column("released", Boolean, nullable=False),
+    Column("place", String(200), nullable=False),
+    Column("holder", String(400), nullable=False),
+    Column("since", Double, nullable=False),
+    Column("backend", Integer, nullable=False),
+)
+"""One row: who leads, or led last. ``leadership.py`` says what the columns are."""
+
+waiting = Table(
+    "ci_gate_waiting",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("body", Text, nullable=False),
+)
+"""Events that a leader had not looked at when it stopped, as JSON, for the next one."""

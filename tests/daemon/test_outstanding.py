@@ -7,9 +7,12 @@ import pytest
 from ci_gate.daemon import outstanding
 from ci_gate.daemon.outstanding import CANCELS_KEPT_S, Outstanding
 from ci_gate.model.build import Begun, BuildEnd, BuildRequest, BuildUpdate
+from ci_gate.model.report import Review
 from ci_gate.scheduler.codec import decode, encode
-from ci_gate.scheduler.effects import CancelBuild, Effect, LaunchBuild
+from ci_gate.scheduler.effects import CancelBuild, Effect, LaunchBuild, SendReport
 from ci_gate.scheduler.inputs import BuildEnded, BuildUpdated, TimerFired
+
+REVIEW = Review("gerrit", "p", "12", "3", "hello")
 
 
 def request(uuid: str) -> BuildRequest:
@@ -68,3 +71,11 @@ def test_many_cancels_at_once_do_not_grow_without_end(monkeypatch):
     made.step(TimerFired(2.0, "t"), [CancelBuild(each) for each in "abc"])
     assert [each.uuid for each in made if isinstance(each, CancelBuild)] == ["b", "c"]
     assert [each.request.uuid for each in made if isinstance(each, LaunchBuild)] == ["b", "c"]
+
+
+def test_a_report_was_tried_before_now_whatever_the_clock_of_its_machine_said():
+    outstanding = Outstanding()
+    outstanding.step(TimerFired(100.0, "x"), [SendReport(1, REVIEW)])
+    outstanding.step(TimerFired(300.0, "x"), [SendReport(2, REVIEW)])
+    outstanding.tried_before(200.0)
+    assert [each.first_tried_at for each in outstanding] == [100.0, 200.0]

@@ -25,7 +25,7 @@ from ci_gate.scheduler.effects import (
     UpdateRepository,
     VerifySubmit,
 )
-from ci_gate.store.journal import Entry, Journal, default_address
+from ci_gate.store.journal import Entry, Journal
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "simulation"))
 
@@ -40,8 +40,8 @@ OPTIONS = SchedulerSettings(url_pattern="{job.name}", report_times=False)
 class RecordedWorld:
     """A history whose every step is in a journal, with a snapshot at the beginning and one in the middle."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.journal = Journal(default_address(folder))
+    def __init__(self, address: str, seed: int) -> None:
+        self.journal = Journal(address)
         self.journal.open()
         self.seq = 0
         self.world = SimulatedWorld(random_layouts(seed), self._record)
@@ -77,8 +77,8 @@ def without_tries(effect):
 
 
 @pytest.mark.parametrize("seed", [3, 4, 11, 5600])
-def test_everything_stands_as_it_stood(tmp_path, seed):
-    recorded = RecordedWorld(tmp_path, seed)
+def test_everything_stands_as_it_stood(journal_address, seed):
+    recorded = RecordedWorld(journal_address, seed)
     world = recorded.world
     standing = recover(recorded.journal)
     assert standing.seq == recorded.seq
@@ -98,8 +98,8 @@ def test_everything_stands_as_it_stood(tmp_path, seed):
     assert {each.timer for each in again if isinstance(each, SetTimer)} == {each.timer for each in world.timers}
 
 
-def test_effects_without_an_outcome_of_the_last_step_may_never_have_left(tmp_path):
-    recorded = RecordedWorld(tmp_path, WITH_LATE_CANCELS)
+def test_effects_without_an_outcome_of_the_last_step_may_never_have_left(journal_address):
+    recorded = RecordedWorld(journal_address, WITH_LATE_CANCELS)
     recorded.journal.append([], released=0)
     standing = recover(recorded.journal)
     kept_at = recorded.journal.last_snapshot().seq
@@ -112,8 +112,8 @@ def test_effects_without_an_outcome_of_the_last_step_may_never_have_left(tmp_pat
         assert to_repeat.index(launch) < to_repeat.index(again), "by its launch the launcher finds the build"
 
 
-def test_a_journal_that_cannot_be_read_says_where_and_what_to_do(tmp_path):
-    recorded = RecordedWorld(tmp_path, 3)
+def test_a_journal_that_cannot_be_read_says_where_and_what_to_do(journal_address):
+    recorded = RecordedWorld(journal_address, 3)
     broken = Entry(recorded.seq + 1, 1.0, "MergeAnswered", '{"at": 1.0}', "[]", "[]")
     recorded.journal.append([broken], released=0)
     with pytest.raises(
@@ -122,8 +122,8 @@ def test_a_journal_that_cannot_be_read_says_where_and_what_to_do(tmp_path):
         recover(recorded.journal)
 
 
-def test_an_empty_journal_is_none(tmp_path):
-    journal = Journal(default_address(tmp_path))
+def test_an_empty_journal_is_none(journal_address):
+    journal = Journal(journal_address)
     journal.open()
     assert recover(journal) is None
 

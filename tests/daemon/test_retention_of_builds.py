@@ -8,8 +8,10 @@ import pytest
 
 from ci_gate.config.read_settings import read_settings
 from ci_gate.daemon.beginning import DAY_S, address_of, begin
+from ci_gate.daemon.leadership import Lead
 from ci_gate.daemon.loading import load_for_service
 from ci_gate.daemon.snapshotting import make_snapshot
+from ci_gate.daemon.standing_by import Turn
 from ci_gate.model.history import PastBuild, PastBuildSet
 from ci_gate.store.journal import Journal
 from ci_gate.store.reading import reading_engine
@@ -45,14 +47,14 @@ def jobs(settings) -> list[str]:
 
 def test_a_start_forgets_old_builds(settings):
     assert jobs(settings) == ["new", "old"]
-    begin(settings, load_for_service(settings)).close()
+    begin(settings, load_for_service(settings), Turn(Lead())).journal.close()
     assert jobs(settings) == ["new"]
 
 
 async def test_a_snapshot_while_the_service_runs_does_so_too(settings):
-    beginning = begin(settings, load_for_service(settings))
+    beginning = begin(settings, load_for_service(settings), Turn(Lead()))
     beginning.journal.keep_history([ended("old", DAYS + 1)], upto=0)
     assert jobs(settings) == ["new", "old"]
     assert await make_snapshot(address_of(settings), settings.database)
     assert jobs(settings) == ["new"]
-    beginning.close()
+    beginning.journal.close()

@@ -8,11 +8,25 @@ import sys
 from asyncio.subprocess import PIPE
 
 import pytest
-from e2e_site import JOB, when
+from e2e_site import EXAMPLES, JOB, Site, when
+
+from ci_gate.sandbox.world import World
 
 pytestmark = pytest.mark.e2e
 
 ENDS = [signal.SIGKILL, signal.SIGTERM]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def site(request, tmp_path):
+    """The service runs, with its journal in one database or the other."""
+    settings = {}
+    if request.param == "postgresql":
+        settings["database", "dburi"] = request.getfixturevalue("postgresql").new_database()
+    async with World(tmp_path, EXAMPLES, settings=settings) as world:
+        site = Site(world)
+        await site.start()
+        yield site
 
 
 def inside(site) -> list[tuple[str, str | None, int]]:

@@ -165,8 +165,10 @@ class Bench:
     def __init__(self, port: int, state_dir: Path, times: LauncherTimes = QUICK, elsewhere=None, **settings) -> None:
         self.updates: list[BuildUpdate] = []
         self.ends: list[BuildEnd] = []
+        self.may_send = True
         self.launcher = GearmanLauncher(
             GearmanSettings(HOST, port, **settings),
+            may_send=lambda: self.may_send,
             on_update=self.updates.append,
             on_end=self.ended,
             state_dir=state_dir,

@@ -173,6 +173,20 @@ async def test_builds_wait_for_a_server_that_is_down(server, worker, tmp_path):
         await asyncio.to_thread(again.stop)
 
 
+async def test_builds_wait_for_leave_to_be_sent(server, worker, tmp_path):
+    async with Bench(server.port, tmp_path) as bench:
+        await when(lambda: "connected to" in bench.launcher.state.detail, "the server's name")
+        bench.may_send = False
+        held = [bench.launch() for _ in range(3)]
+        async with Bench(server.port, tmp_path) as other:
+            sent = other.launch()
+            await worker.job()
+        bench.may_send = True
+        bench.launcher.go_on()
+        await worker.job(4)
+        assert worker.uniques() == [sent, *held]
+
+
 async def test_a_restarted_server_costs_no_build_and_no_try(server, tmp_path):
     async with Bench(server.port, tmp_path, check_job_registration=False) as bench:
         unique = bench.launch()

@@ -26,7 +26,7 @@ from ci_gate.gerrit.ssh_access import SshAccess
 from ci_gate.gerrit.stream import EventStream
 from ci_gate.model.event import Event
 from ci_gate.sandbox.tcp_proxy import tcp_proxy
-from ci_gate.store.journal import Journal, default_address
+from ci_gate.store.journal import Journal
 from ci_gate.store.marks import Mark, Marks
 
 SEEDS = range(20)
@@ -84,8 +84,8 @@ class Run:
 
 
 @pytest.fixture
-def marks(tmp_path):
-    address = default_address(tmp_path)
+def marks(journal_address):
+    address = journal_address
     journal = Journal(address)
     journal.open()
     journal.close()

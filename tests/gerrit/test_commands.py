@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from gerrit_parts import settings_for
 
 from ci_gate.config.settings import GerritSettings
-from ci_gate.gerrit.commands import CommandPool, CommandResult
+from ci_gate.gerrit.commands import CommandPool, CommandResult, NotSentError
 
 
 async def test_who_is_cancelled_as_the_answer_comes_is_cancelled(monkeypatch, tmp_path):
@@ -26,3 +27,19 @@ async def test_who_is_cancelled_as_the_answer_comes_is_cancelled(monkeypatch, tm
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
+
+
+async def test_without_leave_nothing_is_sent_and_the_connection_stays(gerrit):
+    leave = [True]
+    pool = CommandPool(settings_for(gerrit), may_send=lambda: leave[0])
+    assert (await pool.run("gerrit version", deadline_s=20.0)).exit_status == 0
+    leave[0] = False
+    for repeatable in (True, False):
+        with pytest.raises(NotSentError, match="cannot tell whether it still leads"):
+            await pool.run("gerrit ls-projects", deadline_s=20.0, repeatable=repeatable)
+    leave[0] = True
+    transport = pool._transport
+    assert (await pool.run("gerrit version", deadline_s=20.0)).exit_status == 0
+    assert pool._transport is transport
+    assert [each.line for each in gerrit.received] == ["gerrit version", "gerrit version"]
+    await pool.close()

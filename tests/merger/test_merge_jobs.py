@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from merger_world import ZUUL_URL, git, out, request
@@ -300,6 +301,16 @@ async def test_what_was_asked_before_a_restart_is_remembered(world, upstream, tw
     assert answer.outcome is MergeOutcome.MERGED
     unknown = await remote(world, two_hosts).merge(request(chain[1][0], "Z9", "Z8", depth=2))
     assert (unknown.outcome, "Z8" in unknown.detail) == (MergeOutcome.INTERNAL, True)
+
+
+async def test_what_another_service_has_asked_for_is_begun_where_it_was_begun_then(world, upstream, two_hosts):
+    base = out(upstream.path, "rev-parse", "HEAD")
+    change, other = (upstream.change({name: "x\n"}) for name in "ab")
+    upstream.push({"later": "x\n"})
+    merger = remote(world, two_hosts)
+    await merger.merge(replace(request(change, "Z0", depth=1), base=base))
+    assert two_hosts.asked[-1]["items"][0]["base"] == base
+    assert (await merger.merge(request(other, "Z1", "Z0", depth=2))).outcome is MergeOutcome.MERGED
 
 
 async def test_a_merged_front_is_not_sent_again_and_the_rest_begins_on_the_new_tip(world, upstream, two_hosts):

@@ -1,28 +1,8 @@
-"""One server of each kind for all tests, one new database for each test."""
+"""One new database for each test."""
 
 from __future__ import annotations
 
 import pytest
-from database_servers import MariaDB, PostgreSQL
-
-
-def _running(kind):
-    server = kind()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
-
-
-@pytest.fixture(scope="session")
-def postgresql():
-    yield from _running(PostgreSQL)
-
-
-@pytest.fixture(scope="session")
-def mariadb():
-    yield from _running(MariaDB)
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])

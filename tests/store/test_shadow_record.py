@@ -43,7 +43,7 @@ def test_a_journal_from_before_there_were_shadows_gets_the_table_and_keeps_its_s
     journal.close()
     with engine_for(dburi).begin() as connection:
         connection.execute(text("DROP TABLE ci_gate_shadow"))
-        connection.execute(text("UPDATE ci_gate_schema_version SET version_num = '0003'"))
+        connection.execute(text("UPDATE ci_gate_schema_version SET version_num = '0004'"))
     journal.open()
     assert [each.seq for each in journal.entries(0)] == [1]
     journal.close()
