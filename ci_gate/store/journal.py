@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, delete, event, func, insert, make_url, select
 
+from ci_gate.failpoints import failpoint
 from ci_gate.store.migrate import bring_up_to_date
 from ci_gate.store.tables import journal, layouts, progress, snapshots
 
@@ -59,6 +60,8 @@ class Journal:
         self._open = self._engine.connect()
         with self._open.begin():
             bring_up_to_date(self._open)
+            failpoint("migration.before-commit")
+        failpoint("migration.after-commit")
 
     def close(self) -> None:
         if self._open is not None:
@@ -91,6 +94,8 @@ class Journal:
             if rows:
                 self._connection.execute(insert(journal), rows)
             self._note_released(released)
+            failpoint("journal.before-commit")
+        failpoint("journal.after-commit")
 
     def _note_released(self, seq: int) -> None:
         changed = self._connection.execute(progress.update().where(progress.c.name == RELEASED).values(seq=seq))
@@ -159,6 +164,8 @@ class Journal:
         with self._connection.begin():
             self._connection.execute(delete(snapshots).where(snapshots.c.seq == row.seq))
             self._connection.execute(insert(snapshots).values(seq=row.seq, at=row.at, layout=row.layout, body=row.body))
+            failpoint("snapshot.before-commit")
+        failpoint("snapshot.after-commit")
 
     def last_snapshot(self) -> SnapshotRow | None:
         with self._connection.begin():
