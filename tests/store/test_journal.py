@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Column, MetaData, Table, create_engine, text
 
+from ci_gate.failpoints import VARIABLE
 from ci_gate.store.journal import Entry, Journal, SnapshotRow, default_address
 from ci_gate.store.marks import Mark, Marks
 from ci_gate.store.migrate import NEWEST, SchemaError, version_of
@@ -94,6 +100,17 @@ def test_the_migrations_make_the_tables_that_the_program_means(journal, address)
         assert version_of(connection) == NEWEST
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
         assert compare_metadata(context, metadata) == []
+
+
+def test_tables_are_made_as_a_whole_or_not_at_all(address):
+    program = f"from ci_gate.store.journal import Journal; Journal({address!r}).open()"
+    environment = {**os.environ, VARIABLE: "migration.before-commit"}
+    killed = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    again = Journal(address)
+    again.open()
+    assert again.last_seq() == 0
+    again.close()
 
 
 def test_a_journal_of_a_newer_version_is_refused(journal, address):
