@@ -58,7 +58,7 @@ def listeners(
             wanted=lambda: wanted_of(scheduler.layout, name),
             take=take,
             backlog=lambda: inbox.waiting_events + scheduler.waiting_events,
-            journaled=lambda: _journaled(inbox, recorder),
+            journaled=lambda: journaled(inbox, recorder),
         )
 
     return {each.name: Listener.on(each, pools[each.name], marks, surroundings(each.name)) for each in gerrits}
@@ -111,7 +111,7 @@ def wanted_of(layout: Layout, connection: str) -> Wanted:
     return Wanted(inside(sources), inside(on_refs))
 
 
-async def _journaled(inbox: Inbox, recorder: Recorder) -> None:
+async def journaled(inbox: Inbox, recorder: Recorder) -> None:
     """Until all that was put into the inbox so far is decided, and written."""
     put = inbox.events_put
     await _until(lambda: inbox.events_taken >= put)

@@ -17,6 +17,7 @@ import structlog
 from ci_gate.daemon.layouts import digest_of, encode_layout
 from ci_gate.daemon.records import encode_answers, encode_effects, encode_input
 from ci_gate.daemon.recovery import Standing
+from ci_gate.failpoints import failpoint
 from ci_gate.model.layout import Layout
 from ci_gate.scheduler.effects import Effect
 from ci_gate.scheduler.inputs import Input
@@ -66,6 +67,8 @@ class Recorder:
         self.writable = asyncio.Event()
         self.writable.set()
         self.problem: str | None = None
+        self.given_up: list[Step] = []
+        """At the end: what was decided, and could not be written. Nothing of it has left."""
         self._closing = threading.Event()
         threading.Thread(target=self._work, name="journal", daemon=True).start()
 
@@ -98,6 +101,8 @@ class Recorder:
                 if self._write(batch):
                     self._note(batch)
                     self._call(self._written, batch)
+                else:
+                    self.given_up += batch
         finally:
             self._call(self._ended.set)
 
@@ -164,9 +169,11 @@ class Recorder:
     # --- on the loop's thread ---
 
     def _written(self, batch: list[Step]) -> None:
+        failpoint("release.before")
         for each in batch:
             self._release(each.effects)
         self._released = batch[-1].seq
+        failpoint("release.after")
 
     def _told(self, problem: str | None) -> None:
         if problem is None:

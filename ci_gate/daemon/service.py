@@ -26,7 +26,7 @@ from ci_gate.daemon.builds import Builds
 from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.deciding import Decider
 from ci_gate.daemon.inbox import Inbox
-from ci_gate.daemon.listening import Listener, listeners, restore
+from ci_gate.daemon.listening import Listener, journaled, listeners, restore
 from ci_gate.daemon.merging import retain_states, start_merger
 from ci_gate.daemon.metrics import Metrics
 from ci_gate.daemon.notify import notify
@@ -123,6 +123,9 @@ class Service:
             merger = await start_merger(self.settings, parts)
             outbox = await self._start_workers(parts, merger)
             await serve(self._web_app(merger), self.settings.web, parts)
+            kept = await asyncio.to_thread(self._kept_events)
+            for each in kept:
+                self.inbox.put(partial(_again, each))
             recorder = Recorder(
                 self._beginning.journal,
                 self._beginning.standing,
@@ -131,9 +134,6 @@ class Service:
             )
             parts.push_async_callback(self._end_journal, recorder)
             outbox.release(self._beginning.standing.to_repeat)
-            kept = await asyncio.to_thread(draining.take_kept, self.settings.state_dir)
-            for each in kept:
-                self.inbox.put(partial(_again, each))
             listening = await self._listeners(recorder, kept)
             async with asyncio.TaskGroup() as tasks:
                 running = [
@@ -152,6 +152,7 @@ class Service:
                     tasks.create_task(each.look(), name=f"database {name}")
                     for name, each in self.observer.databases.items()
                 ]
+                running.append(tasks.create_task(self._forget_kept_events(recorder), name="events of the last stop"))
                 if self._beginning.layout_is_new:
                     running.append(tasks.create_task(self._reloader.begin(), name="first layout"))
                 started()
@@ -184,10 +185,26 @@ class Service:
                 await asyncio.to_thread(keep, self._beginning.journal, standing, time.time())
             except Exception as problem:  # noqa: BLE001  # the steps are there: a start decides them again
                 log.warning("no snapshot at the end", reason=str(problem))
+        not_written = [each.message for each in recorder.given_up if isinstance(each.message, draining.Waiting)]
         try:
-            draining.keep(state_dir, self.inbox.held_events())
+            draining.keep(state_dir, [*not_written, *self.inbox.held_events()], after=recorder.released)
         except OSError as problem:
             log.warning("events that were not looked at are lost", reason=str(problem))
+
+    def _kept_events(self) -> list[draining.Waiting]:
+        kept = draining.read_kept(self.settings.state_dir)
+        journal = Journal(address_of(self.settings))
+        try:
+            return draining.not_taken(kept, journal)
+        finally:
+            journal.close()
+
+    async def _forget_kept_events(self, recorder: Recorder) -> None:
+        await journaled(self.inbox, recorder)
+        try:
+            draining.forget(self.settings.state_dir)
+        except OSError as problem:  # a start asks the journal which of them it has
+            log.warning("events of the last stop are still kept", reason=str(problem))
 
     async def _reload_when_wanted(self) -> None:
         while True:
