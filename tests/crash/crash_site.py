@@ -107,6 +107,11 @@ class CrashSite:
         found = [each for each in self.gerrit.messages(number) if each.by.username == CI_ACCOUNT]
         return [each.patch_set for each in found if each.text.split("\n\n", 1)[-1].startswith(beginning)]
 
+    def last_of(self, number: int, *beginnings: str) -> str:
+        """How the last of such messages on a change begins."""
+        found = [each.text.split("\n\n", 1)[-1] for each in self.gerrit.messages(number)]
+        return next(each for text in reversed(found) for each in beginnings if text.startswith(each))
+
     def vote(self, number: int) -> int | None:
         return self.gerrit.votes(number, "Verified").get(CI_ACCOUNT)
 
