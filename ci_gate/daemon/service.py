@@ -29,9 +29,10 @@ from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.listening import Listener, journaled, listeners, restore
 from ci_gate.daemon.merging import retain_states, start_merger
 from ci_gate.daemon.metrics import Metrics
-from ci_gate.daemon.notify import notify
+from ci_gate.daemon.notify import notify, tell_watchdog
 from ci_gate.daemon.operations import Observer
 from ci_gate.daemon.outbox import Outbox
+from ci_gate.daemon.progress import Progress
 from ci_gate.daemon.recorder import Recorder
 from ci_gate.daemon.recovery import keep
 from ci_gate.daemon.reload import Reloader
@@ -140,6 +141,9 @@ class Service:
                     tasks.create_task(self._decider.run(recorder), name="scheduler"),
                     tasks.create_task(self._make_snapshots(recorder), name="snapshots"),
                     tasks.create_task(self.waits.watch(), name="watchdog"),
+                    tasks.create_task(
+                        tell_watchdog(Progress(self.inbox, recorder).is_stuck), name="systemd's watchdog"
+                    ),
                     tasks.create_task(self._reload_when_wanted(), name="reloader"),
                     tasks.create_task(self._timers.run(), name="timers"),
                     tasks.create_task(merger.keep_house(), name="housekeeping of the merger"),
