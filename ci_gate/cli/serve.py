@@ -11,13 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from ci_gate import __version__
 from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.problems import Level, Problem, RefusedError
 from ci_gate.config.read_settings import find_settings_file, read_settings
 from ci_gate.config.settings import Settings
-from ci_gate.daemon.beginning import Beginning, address_of, begin
+from ci_gate.daemon.beginning import Beginning, address_of, begin, is_damage
 from ci_gate.daemon.loading import load_for_service
 from ci_gate.daemon.lock import LockedError
 from ci_gate.daemon.logs import LogConfigError, set_up_logging
@@ -109,6 +110,8 @@ async def _serve(settings: Settings, loaded: LoadedLayout, given_layout: Path | 
     log.info("starting", version=__version__, config=settings.path, layout=settings.layout_config)
     try:
         await service.run(lambda: log.info("serving", url=f"http://{settings.web.listen_address}:{settings.web.port}/"))
+    except SQLAlchemyError as problem:
+        raise StartError(_without_secrets("the journal cannot be read", problem, settings)) from problem
     finally:
         beginning.close()
     log.info("stopped")
@@ -120,5 +123,9 @@ async def _begin(settings: Settings, loaded: LoadedLayout) -> Beginning:
     except (LockedError, JournalDamagedError, SchemaError) as problem:
         raise StartError(str(problem)) from problem
     except Exception as problem:
-        reason = without_secrets(str(problem).splitlines()[0], address_of(settings))
-        raise StartError(f"the journal cannot be opened: {reason}") from problem
+        raise StartError(_without_secrets("the journal cannot be opened", problem, settings)) from problem
+
+
+def _without_secrets(what: str, problem: Exception, settings: Settings) -> str:
+    reason = without_secrets(str(problem).splitlines()[0], address_of(settings))
+    return f"{what}: {reason}" + ("; ci-gate rescue keeps what can be read of it" if is_damage(problem) else "")

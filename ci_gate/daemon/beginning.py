@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from dataclasses import dataclass
 from typing import IO
 
 import structlog
+from sqlalchemy.exc import DatabaseError
 
 from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.settings import Settings
@@ -16,10 +18,10 @@ from ci_gate.daemon.layouts import digest_of, encode_layout
 from ci_gate.daemon.lock import lock
 from ci_gate.daemon.outstanding import Outstanding
 from ci_gate.daemon.records import RecordingOracle
-from ci_gate.daemon.recovery import Standing, keep, recover
+from ci_gate.daemon.recovery import JournalDamagedError, Standing, keep, recover
 from ci_gate.scheduler.identifiers import SEED_BYTES
 from ci_gate.scheduler.scheduler import Scheduler
-from ci_gate.store.journal import Journal, default_address
+from ci_gate.store.journal import Journal, default_address, file_of
 
 DAY_S = 86_400.0
 
@@ -28,13 +30,17 @@ log = structlog.stdlib.get_logger("zuul.Journal")
 
 @dataclass(slots=True)
 class Beginning:
-    """``layout_is_new``: another than the one that was in force; the first input has to bring it."""
+    """``layout_is_new``: another than the one that was in force; the first input has to bring it.
+
+    ``loss``: what to tell people of steps that the disk has lost.
+    """
 
     journal: Journal
     standing: Standing
     oracle: RecordingOracle
     layout_is_new: bool
     held: IO[str]
+    loss: str | None = None
 
     def close(self) -> None:
         self.journal.close()
@@ -52,10 +58,20 @@ def begin(settings: Settings, loaded: LoadedLayout) -> Beginning:
     try:
         journal.open()
         return _begin(settings, loaded, journal, held)
-    except BaseException:
+    except BaseException as problem:
         journal.close()
         held.close()
+        if is_damage(problem):
+            where = file_of(address_of(settings))
+            raise JournalDamagedError(f"{where} is damaged: {str(problem).splitlines()[0]}") from problem
         raise
+
+
+def is_damage(problem: BaseException) -> bool:
+    """Does SQLite say that a file is no database, or that its parts do not fit?"""
+    if not isinstance(problem, DatabaseError) or not isinstance(problem.orig, sqlite3.DatabaseError):
+        return False
+    return problem.orig.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def _begin(settings: Settings, loaded: LoadedLayout, journal: Journal, held: IO[str]) -> Beginning:
@@ -63,7 +79,9 @@ def _begin(settings: Settings, loaded: LoadedLayout, journal: Journal, held: IO[
     delays = {each.name: each.event_delay_s for each in settings.gerrits}
     oracle = RecordingOracle(FunctionOracle(loaded.functions))
     digest = digest_of(encode_layout(loaded.layout))
-    standing = recover(journal)
+    standing, lost = recover(journal), journal.lost()
+    if lost and not journal.is_sound():
+        raise JournalDamagedError(f"{file_of(address_of(settings))} is damaged")
     if standing is None:
         scheduler = Scheduler(
             loaded.layout, options=options, oracle=oracle, seed=os.urandom(SEED_BYTES), at=now, event_delays=delays
@@ -74,6 +92,21 @@ def _begin(settings: Settings, loaded: LoadedLayout, journal: Journal, held: IO[
         standing.ask(oracle)
         items = sum(len(queue.heads) for each in standing.scheduler.view().pipelines for queue in each.queues)
         log.info("goes on where it stood", step=standing.seq, queues_with_items=items)
+    loss = _told_of(lost, standing) if lost else None
     keep(journal, standing, now)
+    if lost:
+        journal.note_loss()
     journal.trim(now - settings.database.retention_days * DAY_S)
-    return Beginning(journal, standing, oracle, standing.digest != digest, held)
+    return Beginning(journal, standing, oracle, standing.digest != digest, held, loss)
+
+
+def _told_of(lost: range, standing: Standing) -> str:
+    """For people. From now on no identifier is one that a lost step may have given out."""
+    standing.scheduler.reseed(os.urandom(SEED_BYTES))
+    text = (
+        f"the disk has lost steps {lost[0]} to {lost[-1]} of the journal; the service goes on from step "
+        f"{standing.seq}. What happened in Gerrit since is looked for; what was reported in these steps may be "
+        "reported once more"
+    )
+    log.error(text)
+    return text

@@ -31,7 +31,17 @@ log = structlog.stdlib.get_logger("zuul.Journal")
 
 
 class JournalDamagedError(Exception):
-    """What the journal says cannot be read. The text is for the operator, and says what to do."""
+    """What the journal says cannot be read. The text is for the operator, and says what to do.
+
+    ``step``: the first that cannot; or, with ``of_snapshot``, that the last snapshot is of. None: the database itself.
+    """
+
+    def __init__(self, what: str, *, step: int | None = None, of_snapshot: bool = False) -> None:
+        self.step, self.of_snapshot = step, of_snapshot
+        super().__init__(
+            f"{what}; ci-gate rescue keeps what can be read of it. To begin with empty queues instead move the journal "
+            "out of the way, and keep it for a bug report"
+        )
 
 
 @dataclass(slots=True)
@@ -94,7 +104,9 @@ def replay(journal: Journal, standing: Standing) -> Iterator[Replayed]:
     oracle = ReplayingOracle()
     standing.ask(oracle)
     for entry in journal.entries(standing.seq):
-        with _reading(f"step {entry.seq}"):
+        with _reading(f"step {standing.seq + 1}", standing.seq + 1):
+            if entry.seq != standing.seq + 1:
+                raise LookupError(f"the next one that is there is {entry.seq}")
             message = decode_input(entry.kind, entry.input, lambda digest: layout_of(journal, digest), oracle)
             oracle.answers = deque(decode_answers(entry.answers))
             recorded = decode_effects(entry.effects)
@@ -129,7 +141,7 @@ def layout_of(journal: Journal, digest: str) -> Layout:
 
 
 def _of_snapshot(journal: Journal, row: SnapshotRow) -> Standing:
-    with _reading("the last snapshot"):
+    with _reading("the last snapshot", row.seq, of_snapshot=True):
         body: dict[str, Any] = json.loads(row.body)
         layout = layout_of(journal, row.layout)
         options = decode(body["options"], SchedulerSettings)
@@ -143,12 +155,10 @@ def _of_snapshot(journal: Journal, row: SnapshotRow) -> Standing:
 
 
 @contextmanager
-def _reading(what: str) -> Iterator[None]:
+def _reading(what: str, step: int, *, of_snapshot: bool = False) -> Iterator[None]:
     """Whatever goes wrong within is a damaged journal."""
     try:
         yield
     except Exception as problem:
-        raise JournalDamagedError(
-            f"{what} cannot be read: {type(problem).__name__}: {problem}; to begin with empty queues move the journal "
-            "out of the way, and keep it for a bug report"
-        ) from problem
+        told = f"{what} cannot be read: {type(problem).__name__}: {problem}"
+        raise JournalDamagedError(told, step=step, of_snapshot=of_snapshot) from problem

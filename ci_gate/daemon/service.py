@@ -82,6 +82,8 @@ class Service:
         self._beginning = beginning
         self.scheduler = beginning.standing.scheduler
         self.observer = Observer(self.scheduler, self.waits, started_at=self.inbox.now())
+        if beginning.loss is not None:
+            self.observer.trouble("journal", beginning.loss)
         lines = StatsdLines.from_environment(os.environ)
         self._tips = BranchTips(self._complete_since)
         self._timers = Timers(self.inbox)

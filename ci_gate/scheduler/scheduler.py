@@ -118,6 +118,10 @@ class Scheduler:
         """All that is remembered, as plain JSON. The decisions of the past are not part of it."""
         return snapshots.take(Memory(self._state, self._intake, self._outbound))
 
+    def reseed(self, seed: bytes) -> None:
+        """Make identifiers from another seed: those of before may be in use by what is not known here any more."""
+        self._state.identifiers.seed = seed
+
     def handle(self, message: Input) -> list[Effect]:
         """Apply one input, then advance what it touched. What the world can send never raises."""
         step = Step(message.at, self._state, self._oracle, self.decisions, self._outbound)

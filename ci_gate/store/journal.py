@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, NullPool, create_engine, delete, event, func, insert, make_url, select
 
 from ci_gate.failpoints import failpoint
+from ci_gate.store.last_step import LastStep
 from ci_gate.store.migrate import bring_up_to_date
 from ci_gate.store.tables import journal, layouts, progress, snapshots
 
@@ -53,6 +54,8 @@ class Journal:
     def __init__(self, dburi: str) -> None:
         self._engine = engine_for(dburi)
         self._open: Connection | None = None
+        file = file_of(dburi)
+        self._last_step = LastStep(file) if file is not None else None
 
     def open(self) -> None:
         """Connect, and see to it that the tables are there. Raises SchemaError too."""
@@ -67,6 +70,8 @@ class Journal:
         if self._open is not None:
             self._open.close()
             self._open = None
+        if self._last_step is not None:
+            self._last_step.close()
 
     @property
     def _connection(self) -> Connection:
@@ -96,6 +101,8 @@ class Journal:
             self._note_released(released)
             failpoint("journal.before-commit")
         failpoint("journal.after-commit")
+        if rows and self._last_step is not None:
+            self._last_step.note(entries[-1].seq)
 
     def _note_released(self, seq: int) -> None:
         changed = self._connection.execute(progress.update().where(progress.c.name == RELEASED).values(seq=seq))
@@ -112,6 +119,26 @@ class Journal:
         with self._connection.begin():
             steps = self._connection.scalar(select(func.max(journal.c.seq))) or 0
             return max(steps, self._connection.scalar(select(func.max(snapshots.c.seq))) or 0)
+
+    def lost(self) -> range:
+        """The steps that were kept, and are not there any more: a disk has lost them, or an older file is back."""
+        return range(self.last_seq() + 1, self.known_last() + 1)
+
+    def known_last(self) -> int:
+        """The last step that was ever kept; 0 if that is not known."""
+        return self._last_step.read() if self._last_step is not None else 0
+
+    def note_loss(self) -> None:
+        """What is lost is known now, and told by no later start."""
+        if self._last_step is not None:
+            self._last_step.note(self.last_seq())
+
+    def is_sound(self) -> bool:
+        """Reads all of a SQLite database, and whether its parts fit each other; of others it is their own business."""
+        if self._last_step is None:
+            return True
+        with self._connection.begin():
+            return self._connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() == "ok"
 
     def entries(self, after: int) -> Iterator[Entry]:
         """The steps after one, in order."""
@@ -149,6 +176,11 @@ class Journal:
             self._connection.execute(delete(snapshots).where(snapshots.c.at < before, snapshots.c.seq < last))
         return gone
 
+    def forget_from(self, seq: int) -> None:
+        """Forget a step, and all behind it."""
+        with self._connection.begin():
+            self._connection.execute(delete(journal).where(journal.c.seq >= seq))
+
     # --- snapshots and layouts ---
 
     def keep_layout(self, digest: str, body: str) -> None:
@@ -167,10 +199,21 @@ class Journal:
             failpoint("snapshot.before-commit")
         failpoint("snapshot.after-commit")
 
+    def forget_snapshot(self, seq: int) -> None:
+        with self._connection.begin():
+            self._connection.execute(delete(snapshots).where(snapshots.c.seq == seq))
+
     def last_snapshot(self) -> SnapshotRow | None:
         with self._connection.begin():
             found = self._connection.execute(select(snapshots).order_by(snapshots.c.seq.desc()).limit(1)).first()
         return SnapshotRow(*found) if found else None
+
+
+def file_of(dburi: str) -> Path | None:
+    """Of a SQLite database that is a file."""
+    url = make_url(dburi)
+    is_file = url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"}
+    return Path(str(url.database)) if is_file else None
 
 
 def engine_for(dburi: str) -> Engine:
