@@ -86,6 +86,8 @@ class CrashSite:
             assert self._job_server.stdout is not None
             assert (await self._job_server.stdout.readline()).startswith(b"listening")
         await self.world.start_service()
+        # A push is known by where the branch was before, which the first look of all finds out.
+        await when(lambda: self.status()["ci_gate"]["catch_ups"][0]["at"], "the first look at branches")
         await self.jenkins.start()
         await self.jenkins.ready()
         return self
