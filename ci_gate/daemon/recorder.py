@@ -181,5 +181,10 @@ class Recorder:
             self.writable.set()
             return
         log.error("the journal cannot be written; nothing new is taken until it can", reason=problem)
-        self._trouble(f"the journal cannot be written, and nothing new is taken: {problem}")
+        self._trouble(text_for_people(problem))
         self.writable.clear()
+
+
+def text_for_people(problem: str) -> str:
+    """For the status page."""
+    return f"the journal cannot be written, and nothing new is taken: {problem}"

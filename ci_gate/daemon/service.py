@@ -33,7 +33,7 @@ from ci_gate.daemon.notify import notify, tell_watchdog
 from ci_gate.daemon.operations import Observer
 from ci_gate.daemon.outbox import Outbox
 from ci_gate.daemon.progress import Progress
-from ci_gate.daemon.recorder import Recorder
+from ci_gate.daemon.recorder import Recorder, text_for_people
 from ci_gate.daemon.recovery import keep
 from ci_gate.daemon.reload import Reloader
 from ci_gate.daemon.requests import gearman_functions, handlers
@@ -103,6 +103,7 @@ class Service:
         self._stopping = asyncio.Event()
         self._draining = False
         self._pools: dict[str, CommandPool] = {}
+        self._recorder: Recorder | None = None
 
     def stop(self) -> None:
         """End ``run``: cleanly, and within seconds."""
@@ -129,7 +130,7 @@ class Service:
             kept = await asyncio.to_thread(self._kept_events)
             for each in kept:
                 self.inbox.put(partial(_again, each))
-            recorder = Recorder(
+            recorder = self._recorder = Recorder(
                 self._beginning.journal,
                 self._beginning.standing,
                 release=outbox.release,
@@ -296,7 +297,7 @@ class Service:
             operations=self.observer.operations,
             settings=self.settings.web,
             routes=git_routes(self.settings.merger.git_dir),
-            trouble=lambda: merger.trouble,
+            trouble=lambda: self._standstill or merger.trouble,
         )
 
     def _view(self) -> StatusView:
@@ -308,7 +309,14 @@ class Service:
             message=" ".join(self._messages()) or None,
         )
 
+    @property
+    def _standstill(self) -> str | None:
+        problem = self._recorder.problem if self._recorder is not None else None
+        return text_for_people(problem) if problem is not None else None
+
     def _messages(self) -> Iterator[str]:
+        if self._standstill is not None:
+            yield f"{self._standstill}."
         if self._draining:
             yield draining.text_for_people(self.inbox.waiting_events)
         if self._reloader.refusal:
