@@ -24,6 +24,7 @@ from ci_gate.scheduler.scheduler import Scheduler
 from ci_gate.store.journal import Journal, default_address, file_of
 
 DAY_S = 86_400.0
+MB = 1024 * 1024
 
 log = structlog.stdlib.get_logger("zuul.Journal")
 
@@ -96,7 +97,7 @@ def _begin(settings: Settings, loaded: LoadedLayout, journal: Journal, held: IO[
     keep(journal, standing, now)
     if lost:
         journal.note_loss()
-    journal.trim(now - settings.database.retention_days * DAY_S)
+    journal.trim(now - settings.database.retention_days * DAY_S, settings.database.retention_size_mb * MB)
     return Beginning(journal, standing, oracle, standing.digest != digest, held, loss)
 
 

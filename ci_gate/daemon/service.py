@@ -21,7 +21,7 @@ from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.settings import Settings, SmtpSettings, SqlSettings
 from ci_gate.daemon import draining
 from ci_gate.daemon.admin import AdminSocket, AdminSocketError, Request
-from ci_gate.daemon.beginning import DAY_S, Beginning, address_of
+from ci_gate.daemon.beginning import DAY_S, MB, Beginning, address_of
 from ci_gate.daemon.builds import Builds
 from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.deciding import Decider
@@ -180,7 +180,10 @@ class Service:
 
     async def _make_snapshots(self, recorder: Recorder) -> None:
         remembered_s = self.settings.database.retention_days * DAY_S
-        await make_snapshots(address_of(self.settings), lambda: recorder.seq, remembered_s=remembered_s)
+        most_bytes = self.settings.database.retention_size_mb * MB
+        await make_snapshots(
+            address_of(self.settings), lambda: recorder.seq, remembered_s=remembered_s, most_bytes=most_bytes
+        )
 
     async def _end_journal(self, recorder: Recorder) -> None:
         """After a clean stop a start has nothing to decide again, and events that were not taken are looked at then."""

@@ -22,22 +22,22 @@ DEADLINE_S = 600.0
 log = structlog.stdlib.get_logger("zuul.Journal")
 
 
-async def make_snapshots(address: str, seq: Callable[[], int], *, remembered_s: float) -> None:
+async def make_snapshots(address: str, seq: Callable[[], int], *, remembered_s: float, most_bytes: int) -> None:
     """So that a restart after a crash has little to decide again. ``seq``: of the last step. Until cancelled."""
     last = seq()
     while True:
         await asyncio.sleep(LOOK_S)
         if seq() - last >= EVERY:
             last = seq()
-            await make_snapshot(address, forget_before=time.time() - remembered_s)
+            await make_snapshot(address, forget_before=time.time() - remembered_s, most_bytes=most_bytes)
 
 
-async def make_snapshot(address: str, *, forget_before: float) -> bool:
+async def make_snapshot(address: str, *, forget_before: float, most_bytes: int) -> bool:
     """Is there a new one now? One that fails is told in the log, and tried again later."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "ci_gate.daemon.snapshotting"), stdin=PIPE, stdout=DEVNULL, stderr=PIPE
     )
-    request = json.dumps({"address": address, "forget_before": forget_before})
+    request = json.dumps({"address": address, "forget_before": forget_before, "most_bytes": most_bytes})
     try:
         async with asyncio.timeout(DEADLINE_S):
             _, told = await process.communicate(request.encode())
@@ -59,7 +59,7 @@ def main() -> int:
     standing = recover(journal)
     if standing is not None:
         keep(journal, standing, time.time())
-        journal.trim(request["forget_before"])
+        journal.trim(request["forget_before"], request["most_bytes"])
     journal.close()
     return 0
 

@@ -9,7 +9,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, delete, event, func, insert, make_url, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    NullPool,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    make_url,
+    select,
+)
 
 from ci_gate.failpoints import failpoint
 from ci_gate.store.last_step import LastStep
@@ -20,6 +32,8 @@ FILE = "journal.sqlite"
 RELEASED = "released"
 BATCH = 500  # entries that are read at a time
 BUSY_S = 10.0
+KEPT_ANYHOW_S = 86_400.0  # a look for missed events asks the journal what was taken
+SAMPLE = 200  # rows by which the size of all is guessed
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +178,10 @@ class Journal:
                 return
             after = found[-1][0]
 
-    def trim(self, before: float) -> int:
+    def trim(self, before: float, most_bytes: int | None = None) -> int:
         """Forget steps that are older, except those that the last snapshot does not have; how many that were.
+
+        Older ones than those of the last day go too if all that is kept is more than about ``most_bytes``.
 
         Layouts stay: they are few, and a step may name one from long ago.
         """
@@ -174,7 +190,37 @@ class Journal:
             old = delete(journal).where(journal.c.at < before, journal.c.seq <= last)
             gone = self._connection.execute(old).rowcount
             self._connection.execute(delete(snapshots).where(snapshots.c.at < before, snapshots.c.seq < last))
+            if most_bytes is not None and (first := self._first_that_fits(most_bytes)) is not None:
+                newest = self._connection.scalar(select(func.max(journal.c.at))) or 0.0
+                old = journal.c.at < newest - KEPT_ANYHOW_S
+                more = delete(journal).where(journal.c.seq < first, journal.c.seq <= last, old)
+                gone += self._connection.execute(more).rowcount
+                self._connection.execute(delete(snapshots).where(snapshots.c.seq < min(first, last)))
         return gone
+
+    def _first_that_fits(self, most_bytes: int) -> int | None:
+        """From which step on what is kept would be so large; None: all of it fits."""
+        first, last = self._connection.execute(select(func.min(journal.c.seq), func.max(journal.c.seq))).one()
+        if first is None:
+            return None
+        steps = (last - first + 1) * self._mean_size(
+            journal.c.seq, journal.c.input, journal.c.answers, journal.c.effects
+        )
+        count = self._connection.scalar(select(func.count()).select_from(snapshots)) or 0
+        size = steps + count * self._mean_size(snapshots.c.seq, snapshots.c.body)
+        if size <= most_bytes:
+            return None
+        return int(last - (last - first + 1) * most_bytes / size) + 1
+
+    def _mean_size(self, order: Column[int], *texts: Column[str]) -> float:
+        """Of a row, by some of the oldest and of the newest: reading all would take a minute."""
+        length = sum((func.length(each) for each in texts[1:]), func.length(texts[0]))
+        sizes = [
+            size
+            for way in (order.asc(), order.desc())
+            for size in self._connection.scalars(select(length).order_by(way).limit(SAMPLE))
+        ]
+        return sum(sizes) / len(sizes) if sizes else 0.0
 
     def forget_from(self, seq: int) -> None:
         """Forget a step, and all behind it."""

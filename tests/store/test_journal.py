@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -87,6 +88,21 @@ def test_old_steps_are_forgotten_once_a_snapshot_has_them(journal):
     assert journal.trim(before=100.0) == 3
     assert [each.seq for each in journal.entries(8)] == [9, 10]
     assert journal.last_seq() == 10
+
+
+def test_the_oldest_steps_are_forgotten_if_all_are_too_many(journal):
+    large = [replace(entry(each, at=each * 2000.0), effects="x" * 1000) for each in range(1, 1001)]
+    journal.append(large, released=0)
+    for seq in (200, 900):
+        journal.keep_snapshot(snapshot(seq))
+    assert journal.trim(before=0.0, most_bytes=10**9) == 0
+    gone = journal.trim(before=0.0, most_bytes=520_000)
+    assert 470 < gone < 530
+    assert next(iter(journal.entries(0))).seq == gone + 1
+    assert journal.last_snapshot() == snapshot(900)
+    assert journal.trim(before=0.0, most_bytes=520_000) <= 10, "once is enough"
+    journal.trim(before=0.0, most_bytes=1)
+    assert [each.seq for each in journal.entries(0)] == list(range(901, 1001)), "what no snapshot has stays"
 
 
 def test_what_is_committed_is_synced_to_the_disk(journal):
