@@ -10,7 +10,20 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import commands, gearman, gerrit, jenkins, latency, layouts, memory, merging, reloading, scheduling, serving
+from bench import (
+    commands,
+    gearman,
+    gerrit,
+    jenkins,
+    journaling,
+    latency,
+    layouts,
+    memory,
+    merging,
+    reloading,
+    scheduling,
+    serving,
+)
 from bench.figures import Figure, table
 
 RESULTS = Path(__file__).parent / "results.md"
@@ -22,6 +35,7 @@ BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "reloading": reloading.measure,
     "scheduling": scheduling.measure,
     "memory": memory.measure,
+    "journal": journaling.measure,
     "merging": merging.measure,
     "gearman": gearman.measure_round_trips,
     "gerrit": gerrit.measure,

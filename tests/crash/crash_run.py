@@ -22,8 +22,8 @@ from crash_stories import Stories
 
 KILLS = 5
 STORIES = 8
-LONGEST_LIFE_S = 3.0
-PATIENCE_S = 6.0  # with a fail-point that may never be met
+LONGEST_LIFE_S = 2.5
+PATIENCE_S = 4.0  # with a fail-point that may never be met
 EFFECTS = (
     "QueryChange",
     "Merge",
