@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sqlite3
 import time
@@ -56,6 +57,7 @@ def begin(settings: Settings, loaded: LoadedLayout) -> Beginning:
     """Blocks. Raises LockedError, OSError, SchemaError, JournalDamagedError, and what SQLAlchemy raises."""
     held = lock(settings.state_dir)
     journal = Journal(address_of(settings))
+    gc.disable()  # thousands of steps are made of hundreds of thousands of objects, and few of them are garbage
     try:
         journal.open()
         return _begin(settings, loaded, journal, held)
@@ -66,6 +68,8 @@ def begin(settings: Settings, loaded: LoadedLayout) -> Beginning:
             where = file_of(address_of(settings))
             raise JournalDamagedError(f"{where} is damaged: {str(problem).splitlines()[0]}") from problem
         raise
+    finally:
+        gc.enable()
 
 
 def is_damage(problem: BaseException) -> bool:

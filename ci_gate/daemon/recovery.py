@@ -62,11 +62,7 @@ class Standing:
 
     def ask(self, oracle: Oracle) -> None:
         """Decide from now on by this one's answers, and by the present options."""
-        decisions, memory = self.scheduler.decisions, self.scheduler.snapshot()
-        self.scheduler = Scheduler.restore(
-            self.layout, memory, options=self.options, oracle=oracle, event_delays=self.event_delays
-        )
-        self.scheduler.decisions = decisions
+        self.scheduler.use(oracle, self.options, self.event_delays)
 
     @property
     def to_repeat(self) -> list[Effect]:

@@ -192,8 +192,8 @@ class Journal:
             self._connection.execute(delete(snapshots).where(snapshots.c.at < before, snapshots.c.seq < last))
             if most_bytes is not None and (first := self._first_that_fits(most_bytes)) is not None:
                 newest = self._connection.scalar(select(func.max(journal.c.at))) or 0.0
-                old = journal.c.at < newest - KEPT_ANYHOW_S
-                more = delete(journal).where(journal.c.seq < first, journal.c.seq <= last, old)
+                yesterdays = journal.c.at < newest - KEPT_ANYHOW_S
+                more = delete(journal).where(journal.c.seq < first, journal.c.seq <= last, yesterdays)
                 gone += self._connection.execute(more).rowcount
                 self._connection.execute(delete(snapshots).where(snapshots.c.seq < min(first, last)))
         return gone
