@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import structlog
 
-EVERY = 5_000  # steps
+EVERY = 2_500  # steps: a restart decides them once more, in about a second
 LOOK_S = 5.0
 DEADLINE_S = 600.0
 

@@ -100,6 +100,11 @@ class World:
             raise WorldError("the service does not run")
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Has the service been started, and not ended yet?"""
+        return self._process is not None and self._process.returncode is None
+
     def send_signal(self, number: int) -> None:
         """Send the service a signal."""
         os.kill(self.pid, number)

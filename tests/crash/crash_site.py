@@ -12,6 +12,7 @@ import urllib.request
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from contextlib import closing, suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Self
 
@@ -124,7 +125,7 @@ class CrashSite:
     def is_serving(self) -> bool:
         try:
             self.status()
-        except OSError:
+        except (OSError, HTTPException, ValueError):  # not yet, or it died while it answered
             return False
         return True
 
