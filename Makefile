@@ -5,8 +5,9 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 STEPS  ?= 1000000
+RUNS   ?= 40
 
-.PHONY: demo test test-gerrit check bench simulate lockstep clean venv
+.PHONY: demo test test-gerrit check bench simulate lockstep crash clean venv
 
 demo: venv              ## the main job on a simulated Gerrit and Jenkins, in under a minute
 	@$(BIN)/ci-gate demo
@@ -33,6 +34,9 @@ simulate: venv          ## STEPS=… steps of random histories against the sched
 
 lockstep: venv          ## the same against a slow reference: STEPS=… steps, each with the same effects in the same order
 	@PYTHONPATH=tests/simulation $(BIN)/python tests/simulation/lockstep.py $(STEPS)
+
+crash: venv             ## RUNS=… times the service is killed five times under load; SEED=… for one that failed
+	@PYTHONPATH=tests/crash $(BIN)/python tests/crash/crash_run.py $(RUNS) $(SEED)
 
 venv: $(STAMP)
 

@@ -90,10 +90,13 @@ class Bench:
         waiting: list[Input] = [message]
         while waiting:
             begun = time.perf_counter()
-            effects = self.scheduler.handle(waiting.pop(0))
+            effects = self.decide(waiting.pop(0))
             self.seconds += time.perf_counter() - begun
             for effect in effects:
                 waiting += self._answers(effect)
+
+    def decide(self, message: Input) -> list[Effect]:
+        return self.scheduler.handle(message)
 
     def _answers(self, effect: Effect) -> list[Input]:
         match effect:

@@ -30,6 +30,7 @@ COMMANDS = {
     "builds": "list builds that have ended",
     "show": "show the jobs that are running",
     "reload": "let the running service read its layout again",
+    "rescue": "keep what can be read of a damaged journal",
     "layout": "answer what a layout decides: jobs, events, queues",
     "cloner": "prepare working copies of projects inside a job",
     "gearman": "run the job server on its own, apart from the service",

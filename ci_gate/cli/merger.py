@@ -19,6 +19,7 @@ from ci_gate.config.values import UNITS
 from ci_gate.daemon.logs import LogConfigError, set_up_logging
 from ci_gate.daemon.merger_process import MergerProcess
 from ci_gate.daemon.refusals import merger_refusals
+from ci_gate.daemon.stacks import dump_stacks
 from ci_gate.merger.claim import ClaimError, check_git
 from ci_gate.merger.clearing import clear_refs
 
@@ -115,6 +116,7 @@ async def _serve(settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         loop.add_signal_handler(number, stop, number.name)
+    loop.add_signal_handler(signal.SIGUSR2, dump_stacks)
     log.info("starting", version=__version__, config=settings.path)
     await process.run(lambda: log.info("merging", url=settings.merger.zuul_url, git_dir=settings.merger.git_dir))
     log.info("stopped")

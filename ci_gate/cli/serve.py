@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import IO
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from ci_gate import __version__
 from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.problems import Level, Problem, RefusedError
 from ci_gate.config.read_settings import find_settings_file, read_settings
 from ci_gate.config.settings import Settings
-from ci_gate.daemon.beginning import address_of, begin
+from ci_gate.daemon.beginning import address_of, begin, is_damage
 from ci_gate.daemon.leadership import candidate
 from ci_gate.daemon.loading import load_for_service
 from ci_gate.daemon.lock import LockedError, lock
@@ -169,6 +170,8 @@ async def _lead(
         addressee.take_over(service)
         url = f"http://{settings.web.listen_address}:{settings.web.port}/"
         await service.run(lambda: log.info("serving", url=url))
+    except SQLAlchemyError as problem:
+        raise StartError(_without_secrets("the journal cannot be read", problem, address_of(settings))) from problem
     finally:
         beginning.journal.close()
 
@@ -198,5 +201,9 @@ def _told(address: str) -> Iterator[None]:
     except (StartError, JournalDamagedError, SchemaError) as problem:
         raise StartError(str(problem)) from problem
     except Exception as problem:
-        reason = without_secrets(str(problem).splitlines()[0], address)
-        raise StartError(f"the journal cannot be opened: {reason}") from problem
+        raise StartError(_without_secrets("the journal cannot be opened", problem, address)) from problem
+
+
+def _without_secrets(what: str, problem: Exception, address: str) -> str:
+    reason = without_secrets(str(problem).splitlines()[0], address)
+    return f"{what}: {reason}" + ("; ci-gate rescue keeps what can be read of it" if is_damage(problem) else "")

@@ -149,6 +149,7 @@ def _settings(path: Path, ini: Ini, reader: Reader, *, for_merger: bool) -> Sett
         database=DatabaseSettings(
             dburi=reader.text("database", "dburi"),
             retention_days=reader.integer("database", "retention_days", 14),
+            retention_size_mb=reader.integer("database", "retention_size_mb", 2048),
             history_days=reader.integer("database", "history_days", 365),
         ),
         shadow=ShadowSettings(

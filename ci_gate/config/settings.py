@@ -178,6 +178,7 @@ class DatabaseSettings:
 
     dburi: str | None = field(default=None, repr=False)
     retention_days: int = 14
+    retention_size_mb: int = 2048
     history_days: int = 365
 
 

@@ -114,6 +114,7 @@ WEB = {
 DATABASE = {
     "dburi": Key("text", "a SQLite file in state_dir", "journal and history", secret=True),
     "retention_days": Key("integer", "14", "days for which the journal is kept", least=1),
+    "retention_size_mb": Key("integer", "2048", "about how much the journal may hold; older steps go first", least=1),
     "history_days": Key("integer", "365", "days for which builds are kept", least=1),
 }
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
+from sqlalchemy.exc import DatabaseError
 
 from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.settings import Settings
@@ -17,15 +20,16 @@ from ci_gate.daemon.layouts import digest_of, encode_layout
 from ci_gate.daemon.leadership import Lead
 from ci_gate.daemon.outstanding import Outstanding
 from ci_gate.daemon.records import RecordingOracle
-from ci_gate.daemon.recovery import Standing, keep, recover
+from ci_gate.daemon.recovery import JournalDamagedError, Standing, keep, recover
 from ci_gate.daemon.restoring import MadeState, states_made
 from ci_gate.daemon.standing_by import Turn
 from ci_gate.scheduler.identifiers import SEED_BYTES
 from ci_gate.scheduler.scheduler import Scheduler
 from ci_gate.sql.address import with_limits
-from ci_gate.store.journal import Journal, default_address
+from ci_gate.store.journal import Journal, default_address, file_of
 
 DAY_S = 86_400.0
+MB = 1024 * 1024
 
 log = structlog.stdlib.get_logger("zuul.Journal")
 
@@ -34,7 +38,8 @@ log = structlog.stdlib.get_logger("zuul.Journal")
 class Beginning:
     """``layout_is_new``: another than the one that was in force; the first input has to bring it.
 
-    ``made_elsewhere``: merged states in use that a service elsewhere has made, with its own merger.
+    ``made_elsewhere``: merged states in use that a service elsewhere has made, with its own merger. ``loss``: what to
+    tell people of steps that the disk has lost.
     """
 
     journal: Journal
@@ -43,6 +48,7 @@ class Beginning:
     layout_is_new: bool
     lead: Lead
     made_elsewhere: Sequence[MadeState] = ()
+    loss: str | None = None
 
 
 def address_of(settings: Settings) -> str:
@@ -54,15 +60,27 @@ def address_of(settings: Settings) -> str:
 def begin(settings: Settings, loaded: LoadedLayout, turn: Turn) -> Beginning:
     """Blocks. Raises SchemaError, JournalDamagedError, and what SQLAlchemy raises."""
     journal = Journal(address_of(settings), turn.lead.epoch)
+    gc.disable()  # thousands of steps are made of hundreds of thousands of objects, and few of them are garbage
     try:
         journal.open()
         return _begin(settings, loaded, journal, turn)
-    except BaseException:
+    except BaseException as problem:
         journal.close()
+        if is_damage(problem):
+            where = file_of(address_of(settings))
+            raise JournalDamagedError(f"{where} is damaged: {str(problem).splitlines()[0]}") from problem
         raise
     finally:
+        gc.enable()
         if turn.follower is not None:
             turn.follower.close()
+
+
+def is_damage(problem: BaseException) -> bool:
+    """Does SQLite say that a file is no database, or that its parts do not fit?"""
+    if not isinstance(problem, DatabaseError) or not isinstance(problem.orig, sqlite3.DatabaseError):
+        return False
+    return problem.orig.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def _begin(settings: Settings, loaded: LoadedLayout, journal: Journal, turn: Turn) -> Beginning:
@@ -71,6 +89,9 @@ def _begin(settings: Settings, loaded: LoadedLayout, journal: Journal, turn: Tur
     oracle = RecordingOracle(FunctionOracle(loaded.functions))
     digest = digest_of(encode_layout(loaded.layout))
     standing = turn.follower.stand() if turn.follower else recover(journal)
+    lost = journal.lost()
+    if lost and not journal.is_sound():
+        raise JournalDamagedError(f"{file_of(address_of(settings))} is damaged")
     if standing is None:
         scheduler = Scheduler(
             loaded.layout, options=options, oracle=oracle, seed=os.urandom(SEED_BYTES), at=now, event_delays=delays
@@ -82,14 +103,30 @@ def _begin(settings: Settings, loaded: LoadedLayout, journal: Journal, turn: Tur
         standing.ask(oracle)
         items = sum(len(queue.heads) for each in standing.scheduler.view().pipelines for queue in each.queues)
         log.info("goes on where it stood", step=standing.seq, queues_with_items=items)
+    loss = _told_of(lost, standing) if lost else None
     keep(journal, standing, now)
+    if lost:
+        journal.note_loss()
     database = settings.database
     problem = tidy(
         journal,
         steps_before=now - database.retention_days * DAY_S,
+        most_bytes=database.retention_size_mb * MB,
         builds_before=now - database.history_days * DAY_S,
     )
     if problem is not None:
         log.warning("old steps and builds cannot be forgotten", reason=problem)
     made_elsewhere = states_made(journal, standing.scheduler.states_in_use()) if turn.from_elsewhere else ()
-    return Beginning(journal, standing, oracle, standing.digest != digest, turn.lead, made_elsewhere)
+    return Beginning(journal, standing, oracle, standing.digest != digest, turn.lead, made_elsewhere, loss)
+
+
+def _told_of(lost: range, standing: Standing) -> str:
+    """For people. From now on no identifier is one that a lost step may have given out."""
+    standing.scheduler.reseed(os.urandom(SEED_BYTES))
+    text = (
+        f"the disk has lost steps {lost[0]} to {lost[-1]} of the journal; the service goes on from step "
+        f"{standing.seq}. What happened in Gerrit since is looked for; what was reported in these steps may be "
+        "reported once more"
+    )
+    log.error(text)
+    return text

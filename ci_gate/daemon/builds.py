@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from ci_gate.daemon.inbox import Inbox
+from ci_gate.failpoints import failpoint
 from ci_gate.model.build import Begun, BuildEnd, BuildRequest, BuildUpdate
 from ci_gate.scheduler.inputs import BuildEnded, BuildUpdated
 from ci_gate.store.estimates import Estimates
@@ -42,4 +43,5 @@ class Builds:
 
     def ended(self, end: BuildEnd) -> None:
         self._jobs.pop(end.uuid, None)
+        failpoint("build.ended")
         self._inbox.put(lambda at: BuildEnded(at, end))

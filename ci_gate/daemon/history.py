@@ -60,14 +60,15 @@ class HistoryWriter:
             self._is_behind = False
 
 
-def tidy(journal: Journal, *, steps_before: float, builds_before: float) -> str | None:
+def tidy(journal: Journal, *, steps_before: float, most_bytes: int, builds_before: float) -> str | None:
     """Forget old steps and old builds; no step that the history has not seen. Blocks. What went wrong, if anything.
 
-    Times are in seconds since the epoch. What fails is done the next time: the service goes on without it.
+    Times are in seconds since the epoch; ``most_bytes`` of steps and snapshots are kept, roughly. What fails is done
+    the next time: the service goes on without it.
     """
     try:
         catch_up(journal)
-        journal.trim(steps_before)
+        journal.trim(steps_before, most_bytes)
         journal.trim_history(builds_before)
     except Exception as problem:  # noqa: BLE001  # as above
         return first_line(problem)

@@ -76,6 +76,11 @@ class Inbox:
         return not self._commands and not self._results
 
     @property
+    def has_more(self) -> bool:
+        """Is there something that can be taken now?"""
+        return not self.is_quiet or (bool(self._events) and not self._holding)
+
+    @property
     def waiting_results(self) -> int:
         return len(self._results)
 

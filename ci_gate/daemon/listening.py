@@ -101,7 +101,7 @@ def listeners(
             wanted=lambda: wanted_of(scheduler.layout, name),
             take=take,
             backlog=lambda: inbox.waiting_events + scheduler.waiting_events,
-            journaled=lambda: _journaled(inbox, recorder),
+            journaled=lambda: journaled(inbox, recorder),
             looked=metrics.look,
             logged=access.logged_events if isinstance(access, RestAccess) else None,
         )
@@ -161,7 +161,7 @@ def wanted_of(layout: Layout, connection: str) -> Wanted:
     return Wanted(inside(sources), inside(on_refs))
 
 
-async def _journaled(inbox: Inbox, recorder: Recorder) -> None:
+async def journaled(inbox: Inbox, recorder: Recorder) -> None:
     """Until all that was put into the inbox so far is decided, and written."""
     put = inbox.events_put
     await _until(lambda: inbox.events_taken >= put)

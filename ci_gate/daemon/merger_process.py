@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from ci_gate.config.settings import Settings
-from ci_gate.daemon.notify import notify
+from ci_gate.daemon.notify import notify, tell_watchdog
 from ci_gate.gearman.job_worker import JobWorker
 from ci_gate.job_servers import addresses
 from ci_gate.merger.claim import claimed
@@ -42,6 +42,7 @@ class MergerProcess:
             worker = JobWorker(servers, jobs.functions, lanes=LANES, name="ci-gate-merger")
             keeping = asyncio.create_task(merger.keep_house(), name="housekeeping of the merger")
             working = asyncio.create_task(worker.run(), name="merge jobs")
+            telling = asyncio.create_task(tell_watchdog(), name="systemd's watchdog")
             stopping = asyncio.create_task(self._stopping.wait())
             started()
             notify("READY=1")
@@ -51,9 +52,9 @@ class MergerProcess:
                 worker.stop()
                 await asyncio.wait([working], timeout=FINISH_S)
             finally:
-                for task in (keeping, working, stopping):
+                for task in (keeping, working, stopping, telling):
                     task.cancel()
-                ended = await asyncio.gather(keeping, working, stopping, return_exceptions=True)
+                ended = await asyncio.gather(keeping, working, stopping, telling, return_exceptions=True)
                 await merger.close()
             for problem in ended:
                 if isinstance(problem, Exception):

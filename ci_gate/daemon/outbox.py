@@ -20,6 +20,7 @@ from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.tips import BranchTips
 from ci_gate.daemon.verification import Verified, Verifier
 from ci_gate.daemon.waits import Waits
+from ci_gate.failpoints import failpoint
 from ci_gate.gerrit.access import GerritAccess
 from ci_gate.gerrit.query import QueryFailedError
 from ci_gate.mail.smtp import send_mail
@@ -119,7 +120,9 @@ class Outbox:
     def release(self, effects: list[Effect], *, again: bool = False) -> None:
         """``again``: the process before this one may have carried them out."""
         for effect in effects:
+            failpoint("effect.before", type(effect).__name__)
             self._carry_out(effect, again)
+            failpoint("effect.begun", type(effect).__name__)
 
     async def close(self) -> None:
         for timer in self._timers:
@@ -169,6 +172,7 @@ class Outbox:
     async def _query(self, effect: QueryChange) -> None:
         asked = self._gerrits[effect.connection].query_change(effect.number, readiness=effect.readiness)
         details, failure = await self._asked(effect, f"query of change {effect.number}", asked)
+        failpoint("effect.done.QueryChange")
         self._inbox.put(lambda at: failure(at) if failure else ChangeAnswered(at, effect.ticket, details))
 
     async def _search(self, effect: SearchChanges) -> None:
@@ -199,6 +203,7 @@ class Outbox:
         except Exception as problem:
             log.exception("report failed in an unexpected way")
             delivery = Delivery(DeliveryOutcome.TRANSIENT, f"{type(problem).__name__}: {problem}")
+        failpoint("effect.done.SendReport")
         self._inbox.put(lambda at: ReportAnswered(at, effect.report_id, delivery))
 
     async def _deliver(self, report: Report, first_tried_at: float | None) -> Delivery:
@@ -229,6 +234,7 @@ class Outbox:
             self._tips.learn(request, answer, asked_at)
         except Exception as problem:  # noqa: BLE001  # told in the log and to the scheduler, which repeats it
             answer = _failed_merge(request.ref, problem)
+        failpoint("effect.done.Merge")
         self._inbox.put(lambda at: MergeAnswered(at, answer))
 
     async def _update(self, effect: UpdateRepository) -> None:
@@ -238,6 +244,7 @@ class Outbox:
                 answer = await self._merger.update(request, effect.precedence)
         except Exception as problem:  # noqa: BLE001  # told in the log and to the scheduler, which repeats it
             answer = _failed_merge(request.name, problem)
+        failpoint("effect.done.UpdateRepository")
         self._inbox.put(lambda at: MergeAnswered(at, answer))
 
     async def _verify(self, effect: VerifySubmit) -> None:
@@ -246,6 +253,7 @@ class Outbox:
         except Exception as problem:
             log.exception("verification failed in an unexpected way", change=effect.number)
             found = Verified(False, f"{type(problem).__name__}: {problem}")
+        failpoint("effect.done.VerifySubmit")
         self._inbox.put(lambda at: SubmitVerified(at, effect.item, found.merged, found.reason, found.as_built))
 
     async def _verified(self, effect: VerifySubmit) -> Verified:
@@ -258,6 +266,7 @@ class Outbox:
             await asyncio.to_thread(self._estimates.add, effect.job, effect.seconds, succeeded=effect.succeeded)
         except OSError as problem:
             log.warning("run time not kept", job=effect.job, reason=str(problem))
+        failpoint("effect.done.RecordRunTime")
 
     # --- time ---
 

@@ -18,6 +18,7 @@ from ci_gate.daemon.history import HistoryWriter
 from ci_gate.daemon.layouts import digest_of, encode_layout
 from ci_gate.daemon.records import OracleAnswer, encode_answers, encode_effects, encode_input
 from ci_gate.daemon.recovery import Standing
+from ci_gate.failpoints import failpoint
 from ci_gate.model.layout import Layout
 from ci_gate.scheduler.effects import Effect
 from ci_gate.scheduler.inputs import Input
@@ -69,6 +70,8 @@ class Recorder:
         self.writable = asyncio.Event()
         self.writable.set()
         self.problem: str | None = None
+        self.given_up: list[Step] = []
+        """At the end: what was decided, and could not be written. Nothing of it has left."""
         self._closing = threading.Event()
         threading.Thread(target=self._work, name="journal", daemon=True).start()
 
@@ -102,6 +105,8 @@ class Recorder:
                     self._note(batch)
                     self._call(self._written, batch)
                     self._history.follow((one for each in batch for one in each.effects), batch[-1].seq)
+                else:
+                    self.given_up += batch
         except DeposedError as problem:
             self.problem = str(problem)
             self._call(self._deposed, str(problem))
@@ -176,9 +181,11 @@ class Recorder:
     # --- on the loop's thread ---
 
     def _written(self, batch: list[Step]) -> None:
+        failpoint("release.before")
         for each in batch:
             self._release(each.effects)
         self._released = batch[-1].seq
+        failpoint("release.after")
 
     def _told(self, problem: str | None) -> None:
         if problem is None:
@@ -186,5 +193,10 @@ class Recorder:
             self.writable.set()
             return
         log.error("the journal cannot be written; nothing new is taken until it can", reason=problem)
-        self._trouble(f"the journal cannot be written, and nothing new is taken: {problem}")
+        self._trouble(text_for_people(problem))
         self.writable.clear()
+
+
+def text_for_people(problem: str) -> str:
+    """For the status page."""
+    return f"the journal cannot be written, and nothing new is taken: {problem}"

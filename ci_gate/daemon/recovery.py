@@ -31,7 +31,17 @@ log = structlog.stdlib.get_logger("zuul.Journal")
 
 
 class JournalDamagedError(Exception):
-    """What the journal says cannot be read. The text is for the operator, and says what to do."""
+    """What the journal says cannot be read. The text is for the operator, and says what to do.
+
+    ``step``: the first that cannot; or, with ``of_snapshot``, that the last snapshot is of. None: the database itself.
+    """
+
+    def __init__(self, what: str, *, step: int | None = None, of_snapshot: bool = False) -> None:
+        self.step, self.of_snapshot = step, of_snapshot
+        super().__init__(
+            f"{what}; ci-gate rescue keeps what can be read of it. To begin with empty queues instead move the journal "
+            "out of the way, and keep it for a bug report"
+        )
 
 
 class Recording(Protocol):
@@ -65,11 +75,7 @@ class Standing:
 
     def ask(self, oracle: Oracle) -> None:
         """Decide from now on by this one's answers, and by the present options."""
-        decisions, memory = self.scheduler.decisions, self.scheduler.snapshot()
-        self.scheduler = Scheduler.restore(
-            self.layout, memory, options=self.options, oracle=oracle, event_delays=self.event_delays
-        )
-        self.scheduler.decisions = decisions
+        self.scheduler.use(oracle, self.options, self.event_delays)
 
     @property
     def to_repeat(self) -> list[Effect]:
@@ -133,8 +139,11 @@ class Replaying:
         standing.ask(self._oracle)
 
     def step(self, entry: Entry) -> Replayed:
+        """Raises JournalDamagedError, also if it is not the next one."""
         standing = self._standing
-        with _reading(f"step {entry.seq}"):
+        with _reading(f"step {standing.seq + 1}", standing.seq + 1):
+            if entry.seq != standing.seq + 1:
+                raise LookupError(f"the next one that is there is {entry.seq}")
             message = decode_input(
                 entry.kind, entry.input, lambda digest: self._read_layout(self._journal, digest), self._oracle
             )
@@ -173,7 +182,7 @@ def layout_of(journal: Recording, digest: str) -> Layout:
 
 def standing_of(journal: Recording, row: SnapshotRow, read_layout: LayoutReader | None = None) -> Standing:
     """Where the service stood at a snapshot. Raises JournalDamagedError."""
-    with _reading("the last snapshot"):
+    with _reading("the last snapshot", row.seq, of_snapshot=True):
         body: dict[str, Any] = json.loads(row.body)
         layout = (read_layout or layout_of)(journal, row.layout)
         options = decode(body["options"], SchedulerSettings)
@@ -187,12 +196,10 @@ def standing_of(journal: Recording, row: SnapshotRow, read_layout: LayoutReader 
 
 
 @contextmanager
-def _reading(what: str) -> Iterator[None]:
+def _reading(what: str, step: int, *, of_snapshot: bool = False) -> Iterator[None]:
     """Whatever goes wrong within is a damaged journal."""
     try:
         yield
     except Exception as problem:
-        raise JournalDamagedError(
-            f"{what} cannot be read: {type(problem).__name__}: {problem}; to begin with empty queues move the journal "
-            "out of the way, and keep it for a bug report"
-        ) from problem
+        told = f"{what} cannot be read: {type(problem).__name__}: {problem}"
+        raise JournalDamagedError(told, step=step, of_snapshot=of_snapshot) from problem

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import structlog
 from aiohttp import web
+from sqlalchemy.exc import SQLAlchemyError
 
 from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.settings import Settings, SmtpSettings, SqlSettings
@@ -27,14 +28,15 @@ from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.deciding import Decider
 from ci_gate.daemon.gate import Gate
 from ci_gate.daemon.inbox import Inbox
-from ci_gate.daemon.listening import Listener, listeners, restore
+from ci_gate.daemon.listening import Listener, journaled, listeners, restore
 from ci_gate.daemon.lost_builds import start_records
 from ci_gate.daemon.merging import retain_states, start_merger
 from ci_gate.daemon.metrics import Metrics
-from ci_gate.daemon.notify import notify
+from ci_gate.daemon.notify import notify, tell_watchdog
 from ci_gate.daemon.operations import Observer
 from ci_gate.daemon.outbox import Outbox, Tools
-from ci_gate.daemon.recorder import Recorder
+from ci_gate.daemon.progress import Progress
+from ci_gate.daemon.recorder import Recorder, text_for_people
 from ci_gate.daemon.recovery import keep
 from ci_gate.daemon.reload import Reloader
 from ci_gate.daemon.requests import gearman_functions, handlers
@@ -88,6 +90,8 @@ class Service:
         self.scheduler = beginning.standing.scheduler
         self.observer = Observer(self.scheduler, self.waits, started_at=self.inbox.now())
         self.observer.lead = beginning.lead
+        if beginning.loss is not None:
+            self.observer.trouble("journal", beginning.loss)
         self._shadow = Shadow(settings, self.scheduler, self.inbox.now) if settings.scheduler.shadow else None
         lines = StatsdLines.from_environment(os.environ) if self._shadow is None else None
         self._tips = BranchTips(self._complete_since)
@@ -109,6 +113,8 @@ class Service:
         self._stopping = asyncio.Event()
         self._draining = False
         self._pools: dict[str, GerritAccess] = {}
+        self._recorder: Recorder | None = None
+        self._kept = draining.KeptEvents(settings.state_dir, address_of(settings), shared=self._lead.is_shared)
 
     def stop(self) -> None:
         """End ``run``: cleanly, and within seconds."""
@@ -132,7 +138,10 @@ class Service:
             merger = await start_merger(self.settings, parts)
             outbox = await self._start_workers(parts, merger)
             gate = Gate(self._lead, outbox.release)
-            recorder = Recorder(
+            kept = await asyncio.to_thread(self._kept.read)
+            for each in kept:
+                self.inbox.put(partial(_again, each))
+            recorder = self._recorder = Recorder(
                 self._beginning.journal,
                 self._beginning.standing,
                 release=gate.pass_on,
@@ -140,9 +149,6 @@ class Service:
                 deposed=self._lead.lose,
             )
             parts.push_async_callback(self._end_journal, recorder)
-            kept = await asyncio.to_thread(self._take_waiting)
-            for each in kept:
-                self.inbox.put(partial(_again, each))
             listening = await self._listeners(recorder, kept)
             await serve(self._web_app(merger), self.settings.web, parts)  # from its first answer it names every part
             restoring = asyncio.create_task(restore_states(merger, self._beginning.made_elsewhere))
@@ -154,6 +160,9 @@ class Service:
                     tasks.create_task(self._decider.run(recorder), name="scheduler"),
                     tasks.create_task(self._make_snapshots(recorder), name="snapshots"),
                     tasks.create_task(self.waits.watch(), name="watchdog"),
+                    tasks.create_task(
+                        tell_watchdog(Progress(self.inbox, recorder).is_stuck), name="systemd's watchdog"
+                    ),
                     tasks.create_task(self._reload_when_wanted(), name="reloader"),
                     tasks.create_task(self._timers.run(), name="timers"),
                     tasks.create_task(merger.keep_house(), name="housekeeping of the merger"),
@@ -166,6 +175,7 @@ class Service:
                     tasks.create_task(each.look(), name=f"database {name}")
                     for name, each in self.observer.databases.items()
                 ]
+                running.append(tasks.create_task(self._forget_kept_events(recorder), name="events of the last stop"))
                 if self._beginning.layout_is_new:
                     running.append(tasks.create_task(self._reloader.begin(), name="first layout"))
                 started()
@@ -201,21 +211,19 @@ class Service:
                 log.warning("no snapshot at the end", reason=str(problem))
         if self._lead.lost:
             return
+        not_written = [each.message for each in recorder.given_up if isinstance(each.message, draining.Waiting)]
+        waiting = [*not_written, *self.inbox.held_events()]
         try:
-            await asyncio.to_thread(self._keep_waiting)
+            await asyncio.to_thread(self._kept.keep, waiting, after=recorder.released)
         except Exception as problem:  # noqa: BLE001  # no disk, no database: whatever it is, this service ends
             log.warning("events that were not looked at are lost", reason=str(problem))
 
-    def _take_waiting(self) -> list[draining.Waiting]:
-        if self._lead.is_shared:
-            return draining.take_from(self._beginning.journal)
-        return draining.take_kept(self.settings.state_dir)
-
-    def _keep_waiting(self) -> None:
-        if self._lead.is_shared:
-            draining.keep_in(self._beginning.journal, self.inbox.held_events())
-        else:
-            draining.keep(self.settings.state_dir, self.inbox.held_events())
+    async def _forget_kept_events(self, recorder: Recorder) -> None:
+        await journaled(self.inbox, recorder)
+        try:
+            await asyncio.to_thread(self._kept.forget)
+        except (OSError, SQLAlchemyError) as problem:  # a start asks the journal which of them it has
+            log.warning("events of the last stop are still kept", reason=str(problem))
 
     async def _reload_when_wanted(self) -> None:
         while True:
@@ -314,7 +322,7 @@ class Service:
             operations=self.observer.operations,
             settings=self.settings.web,
             routes=[*routes_of(self.settings.merger.git_dir, self.observer), *leader_routes(self._lead.holds)],
-            trouble=lambda: merger.trouble,
+            trouble=lambda: self._standstill or merger.trouble,
         )
 
     def _view(self) -> StatusView:
@@ -326,9 +334,16 @@ class Service:
             message=" ".join(self._messages()) or None,
         )
 
+    @property
+    def _standstill(self) -> str | None:
+        problem = self._recorder.problem if self._recorder is not None else None
+        return text_for_people(problem) if problem is not None else None
+
     def _messages(self) -> Iterator[str]:
         if self._shadow is not None:
             yield BANNER
+        if self._standstill is not None:
+            yield f"{self._standstill}."
         if self._draining:
             yield draining.text_for_people(self.inbox.waiting_events)
         if self._reloader.refusal:

@@ -18,7 +18,8 @@ import structlog
 from ci_gate.config.settings import DatabaseSettings
 
 DAY_S = 86_400.0
-EVERY = 5_000  # steps
+MB = 1024 * 1024
+EVERY = 2_500  # steps: a restart decides them once more, in about a second
 LOOK_S = 5.0
 DEADLINE_S = 600.0
 
@@ -45,6 +46,7 @@ async def make_snapshot(address: str, database: DatabaseSettings) -> bool:
         {
             "address": address,
             "steps_before": now - database.retention_days * DAY_S,
+            "most_bytes": database.retention_size_mb * MB,
             "builds_before": now - database.history_days * DAY_S,
         }
     )
@@ -71,7 +73,8 @@ def main() -> int:
     standing, problem = recover(journal), None
     if standing is not None:
         keep(journal, standing, time.time())
-        problem = tidy(journal, steps_before=request["steps_before"], builds_before=request["builds_before"])
+        del request["address"]
+        problem = tidy(journal, **request)
     journal.close()
     if problem is not None:
         sys.stderr.write(problem)

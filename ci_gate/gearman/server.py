@@ -70,9 +70,19 @@ def serve(settings: GearmanServerSettings, port: int, *, until_stdin_closes: boo
         raise StartError(str(error)) from error
     except OSError as error:
         raise StartError(f"the Gearman server cannot listen on {where}: {error.strerror or error}") from error
-    print(f"listening {server.port}", flush=True)  # noqa: T201 - the parent reads it
+    _say(f"listening {server.port}")
     _wait_for_the_end(until_stdin_closes)
     server.shutdown()
+
+
+def _say(line: str) -> None:
+    """To the parent, which may have been killed meanwhile: then its pipes are closed, and this process ends too."""
+    try:
+        print(line, flush=True)  # noqa: T201 - the parent reads it
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _set_up_logging(log_config: Path | None) -> None:

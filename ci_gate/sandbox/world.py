@@ -100,6 +100,11 @@ class World:
             raise WorldError("the service does not run")
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Has the service been started, and not ended yet?"""
+        return self._process is not None and self._process.returncode is None
+
     def send_signal(self, number: int) -> None:
         """Send the service a signal."""
         os.kill(self.pid, number)
@@ -133,11 +138,26 @@ class World:
 
     async def start_service(self, *arguments: str) -> None:
         """Start ``ci-gate serve`` and wait until it listens to Gerrit and serves its page."""
+        await self.spawn_service(*arguments)
+        await self.service_ready()
+
+    async def spawn_service(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start ``ci-gate serve`` and wait for nothing; ``environment`` is given to it besides our own."""
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "ci_gate", "serve", "--config", str(self.config), *arguments]
             self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=DEVNULL, stdout=log, stderr=log, cwd=self.folder
+                *command,
+                stdin=DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env={**os.environ, **(environment or {})},
             )
+
+    async def service_ready(self) -> None:
+        """Wait until the service listens to Gerrit and serves its page. Raises WorldError if it ends, or never does."""
+        if self._process is None:
+            raise WorldError("the service does not run")
         try:
             async with asyncio.timeout(START_S):
                 while not (self.gerrit.listeners and await self._serves()):

@@ -119,6 +119,14 @@ class Scheduler:
         """All that is remembered, as plain JSON. The decisions of the past are not part of it."""
         return snapshots.take(Memory(self._state, self._intake, self._outbound))
 
+    def use(self, oracle: Oracle, options: SchedulerSettings, event_delays: Mapping[str, float]) -> None:
+        """Decide by these from the next input on."""
+        self._oracle, self._state.options, self._state.event_delays = oracle, options, event_delays
+
+    def reseed(self, seed: bytes) -> None:
+        """Make identifiers from another seed: those of before may be in use by what is not known here any more."""
+        self._state.identifiers.seed = seed
+
     def handle(self, message: Input) -> list[Effect]:
         """Apply one input, then advance what it touched. What the world can send never raises."""
         step = Step(message.at, self._state, self._oracle, self.decisions, self._outbound)

@@ -9,10 +9,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, delete, event, func, insert, make_url, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    NullPool,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    make_url,
+    select,
+)
 
+from ci_gate.failpoints import failpoint
 from ci_gate.model.history import PastBuildSet
 from ci_gate.store import history
+from ci_gate.store.last_step import LastStep
 from ci_gate.store.migrate import NEWEST, bring_up_to_date, version_of
 from ci_gate.store.tables import journal, layouts, progress, snapshots, waiting
 
@@ -20,6 +34,8 @@ FILE = "journal.sqlite"
 RELEASED = "released"
 BATCH = 500  # entries that are read at a time
 BUSY_S = 10.0
+KEPT_ANYHOW_S = 86_400.0  # a look for missed events asks the journal what was taken
+SAMPLE = 200  # rows by which the size of all is guessed
 NEVER = 2**62  # a step that is behind all others
 IDLE_S = 3  # PostgreSQL ends a transaction that stands still for so long: it would keep the next leader out
 
@@ -64,6 +80,8 @@ class Journal:
         self.epoch = epoch
         self._engine = engine_for(dburi)
         self._open: Connection | None = None
+        file = file_of(dburi)
+        self._last_step = LastStep(file) if file is not None else None
 
     def open(self) -> None:
         """Connect, and see to it that the tables are there. Raises SchemaError too."""
@@ -71,6 +89,8 @@ class Journal:
         self._open = self._engine.connect()
         with self._open.begin():
             bring_up_to_date(self._open)
+            failpoint("migration.before-commit")
+        failpoint("migration.after-commit")
 
     def is_of_this_version(self) -> bool:
         """Are the tables those that this program means? ``open`` makes them so."""
@@ -83,6 +103,8 @@ class Journal:
         if self._open is not None:
             self._open.close()
             self._open = None
+        if self._last_step is not None:
+            self._last_step.close()
 
     @property
     def _connection(self) -> Connection:
@@ -114,6 +136,10 @@ class Journal:
             self._note_released(released)
             if rows:
                 self._connection.execute(insert(journal), rows)
+            failpoint("journal.before-commit")
+        failpoint("journal.after-commit")
+        if rows and self._last_step is not None:
+            self._last_step.note(entries[-1].seq)
 
     def _note_released(self, seq: int) -> None:
         ours = progress.update().where(progress.c.name == RELEASED, progress.c.epoch == self.epoch)
@@ -142,6 +168,26 @@ class Journal:
         with self._connection.begin():
             steps = self._connection.scalar(select(func.max(journal.c.seq))) or 0
             return max(steps, self._connection.scalar(select(func.max(snapshots.c.seq))) or 0)
+
+    def lost(self) -> range:
+        """The steps that were kept, and are not there any more: a disk has lost them, or an older file is back."""
+        return range(self.last_seq() + 1, self.known_last() + 1)
+
+    def known_last(self) -> int:
+        """The last step that was ever kept; 0 if that is not known."""
+        return self._last_step.read() if self._last_step is not None else 0
+
+    def note_loss(self) -> None:
+        """What is lost is known now, and told by no later start."""
+        if self._last_step is not None:
+            self._last_step.note(self.last_seq())
+
+    def is_sound(self) -> bool:
+        """Reads all of a SQLite database, and whether its parts fit each other; of others it is their own business."""
+        if self._last_step is None:
+            return True
+        with self._connection.begin():
+            return self._connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() == "ok"
 
     def entries(self, after: int) -> Iterator[Entry]:
         """The steps after one, in order."""
@@ -180,8 +226,10 @@ class Journal:
                 return
             seq = found[-1].seq
 
-    def trim(self, before: float) -> int:
+    def trim(self, before: float, most_bytes: int | None = None) -> int:
         """Forget steps that are older, except those that the last snapshot does not have; how many that were.
+
+        Older ones than those of the last day go too if all that is kept is more than about ``most_bytes``.
 
         Layouts stay: they are few, and a step may name one from long ago.
         """
@@ -190,7 +238,42 @@ class Journal:
             old = delete(journal).where(journal.c.at < before, journal.c.seq <= last)
             gone = self._connection.execute(old).rowcount
             self._connection.execute(delete(snapshots).where(snapshots.c.at < before, snapshots.c.seq < last))
+            if most_bytes is not None and (first := self._first_that_fits(most_bytes)) is not None:
+                newest = self._connection.scalar(select(func.max(journal.c.at))) or 0.0
+                yesterdays = journal.c.at < newest - KEPT_ANYHOW_S
+                more = delete(journal).where(journal.c.seq < first, journal.c.seq <= last, yesterdays)
+                gone += self._connection.execute(more).rowcount
+                self._connection.execute(delete(snapshots).where(snapshots.c.seq < min(first, last)))
         return gone
+
+    def _first_that_fits(self, most_bytes: int) -> int | None:
+        """From which step on what is kept would be so large; None: all of it fits."""
+        first, last = self._connection.execute(select(func.min(journal.c.seq), func.max(journal.c.seq))).one()
+        if first is None:
+            return None
+        steps = (last - first + 1) * self._mean_size(
+            journal.c.seq, journal.c.input, journal.c.answers, journal.c.effects
+        )
+        count = self._connection.scalar(select(func.count()).select_from(snapshots)) or 0
+        size = steps + count * self._mean_size(snapshots.c.seq, snapshots.c.body)
+        if size <= most_bytes:
+            return None
+        return int(last - (last - first + 1) * most_bytes / size) + 1
+
+    def _mean_size(self, order: Column[int], *texts: Column[str]) -> float:
+        """Of a row, by some of the oldest and of the newest: reading all would take a minute."""
+        length = sum((func.length(each) for each in texts[1:]), func.length(texts[0]))
+        sizes = [
+            size
+            for way in (order.asc(), order.desc())
+            for size in self._connection.scalars(select(length).order_by(way).limit(SAMPLE))
+        ]
+        return sum(sizes) / len(sizes) if sizes else 0.0
+
+    def forget_from(self, seq: int) -> None:
+        """Forget a step, and all behind it."""
+        with self._connection.begin():
+            self._connection.execute(delete(journal).where(journal.c.seq >= seq))
 
     # --- build history ---
 
@@ -236,6 +319,12 @@ class Journal:
         with self._connection.begin():
             self._connection.execute(delete(snapshots).where(snapshots.c.seq == row.seq))
             self._connection.execute(insert(snapshots).values(seq=row.seq, at=row.at, layout=row.layout, body=row.body))
+            failpoint("snapshot.before-commit")
+        failpoint("snapshot.after-commit")
+
+    def forget_snapshot(self, seq: int) -> None:
+        with self._connection.begin():
+            self._connection.execute(delete(snapshots).where(snapshots.c.seq == seq))
 
     # --- events that wait for the next leader ---
 
@@ -245,12 +334,14 @@ class Journal:
             self._connection.execute(delete(waiting).where(waiting.c.name == name))
             self._connection.execute(insert(waiting).values(name=name, body=body))
 
-    def take_waiting(self, name: str) -> str | None:
-        """What was kept under a name; it is no longer kept then."""
+    def waiting(self, name: str) -> str | None:
+        """What was kept under a name."""
         with self._connection.begin():
-            body = self._connection.scalar(select(waiting.c.body).where(waiting.c.name == name))
+            return self._connection.scalar(select(waiting.c.body).where(waiting.c.name == name))
+
+    def forget_waiting(self, name: str) -> None:
+        with self._connection.begin():
             self._connection.execute(delete(waiting).where(waiting.c.name == name))
-        return body
 
     # --- the last snapshot ---
 
@@ -258,6 +349,13 @@ class Journal:
         with self._connection.begin():
             found = self._connection.execute(select(snapshots).order_by(snapshots.c.seq.desc()).limit(1)).first()
         return SnapshotRow(*found) if found else None
+
+
+def file_of(dburi: str) -> Path | None:
+    """Of a SQLite database that is a file."""
+    url = make_url(dburi)
+    is_file = url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"}
+    return Path(str(url.database)) if is_file else None
 
 
 def engine_for(dburi: str) -> Engine:

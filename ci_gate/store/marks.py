@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import delete, insert, select
 
+from ci_gate.failpoints import failpoint
 from ci_gate.store.journal import engine_for
 from ci_gate.store.tables import marks
 
@@ -49,3 +50,5 @@ class Marks:
         with self._engine.begin() as opened:
             opened.execute(delete(marks).where(marks.c.connection == connection))
             opened.execute(insert(marks).values(connection=connection, body=body))
+            failpoint("mark.before-commit")
+        failpoint("mark.after-commit")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -25,13 +26,23 @@ class Place:
             "merger": {"zuul_url": "http://127.0.0.1/p", "git_dir": self.git_dir},
         }
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def write(self) -> None:
         lines = []
         for section, values in self.values.items():
             lines += [f"[{section}]", *(f"{key}={value}" for key, value in values.items())]
         (self.folder / "merger.conf").write_text("\n".join(lines) + "\n")
-        command = [sys.executable, "-m", "ci_gate", "merger", "--config", str(self.folder / "merger.conf"), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "ci_gate", "merger", "--config", str(self.folder / "merger.conf")]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        self.write()
+        return subprocess.run([*self.command, *arguments], capture_output=True, text=True, timeout=30, check=False)
+
+    def start(self) -> subprocess.Popen[str]:
+        self.write()
+        return subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True)
 
     def refusal(self) -> str:
         ended = self.run()
@@ -126,3 +137,18 @@ def test_a_broken_repository_is_named_and_keeps_no_other_from_being_cleared(plac
     assert (ended.returncode, ended.stdout) == (1, "b: 1 of 1\n1 states deleted, 0 kept\n")
     assert ended.stderr.startswith("ci-gate: a: git for-each-ref failed: fatal: not a git repository")
     assert refs_of(whole) == []
+
+
+def test_sigusr2_tells_what_every_thread_and_task_does(place):
+    with place.start() as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "merging" in line:
+                process.send_signal(signal.SIGUSR2)
+            if "stack of a task" in line:
+                break
+        else:
+            pytest.fail("it ended without having told")
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode == 0

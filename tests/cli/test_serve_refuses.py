@@ -11,7 +11,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from ci_gate.daemon.draining import keep, take_kept
+from ci_gate.daemon.draining import keep, read_kept
 from ci_gate.merger.claim import claimed
 from ci_gate.model.event import Event
 from ci_gate.scheduler.inputs import EventReceived
@@ -171,13 +171,13 @@ def test_a_start_that_fails_keeps_the_events_of_the_last_stop(place):
     state = place.folder / "state"
     state.mkdir()
     kept = EventReceived(5.0, Event("comment-added", "gerrit", "demo", "master", "12", "3"))
-    keep(state, [kept])
+    keep(state, [kept], after=0)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         place.values["webapp"]["port"] = taken.getsockname()[1]
         assert "in use" in place.refusal().lower()
-    assert [each.event for each in take_kept(state)] == [kept.event]
+    assert [each.event for each in read_kept(state).waiting] == [kept.event]
 
 
 def test_a_shadow_in_the_folders_of_a_live_service(place):

@@ -17,7 +17,8 @@ from ci_gate.store.journal import Journal
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "simulation"))
 
-from test_recovery import WITH_LATE_CANCELS, RecordedWorld
+from recorded_world import RecordedWorld
+from test_recovery import WITH_LATE_CANCELS
 
 
 class FollowedWorld(RecordedWorld):

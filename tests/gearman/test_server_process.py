@@ -6,8 +6,10 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from gearman_parts import HOST, free_port, when
@@ -98,3 +100,14 @@ def _lives(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def test_a_server_whose_parent_is_killed_while_it_starts_ends_without_a_word():
+    command = [sys.executable, "-m", "ci_gate.gearman.server", "--until-stdin-closes", "--port=0"]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE) as child:
+        child.stdout.close()
+        child.stdin.close()
+        child.stdin = None
+        told = child.stderr.read()
+        child.wait(30)
+    assert (child.returncode, told) == (0, b"")

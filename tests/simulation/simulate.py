@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
+from crashing_world import CrashingWorld
 from invariants import check_all
 from simulated_layouts import random_layouts
 from simulated_world import SimulatedWorld
@@ -32,9 +33,14 @@ def restores_of(seed: int) -> int:
     return 1 if seed % 100 == 0 else 10 if seed % 20 == 7 else 50 if seed % 10 == 3 else 0
 
 
+def crashes_in(seed: int) -> bool:
+    return seed % 3 == 1
+
+
 def play(seed: int, acts: History) -> SimulatedWorld:
     """Raises AssertionError, or whatever the scheduler raises."""
-    world = SimulatedWorld(random_layouts(seed), check_all, restores=restores_of(seed))
+    kind = CrashingWorld if crashes_in(seed) else SimulatedWorld
+    world = kind(random_layouts(seed), check_all, restores=restores_of(seed))
     for what, which in acts:
         world.act(what, which)
     come_to_an_end(world)

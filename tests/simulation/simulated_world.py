@@ -26,7 +26,7 @@ from ci_gate.model.item import ItemView
 from ci_gate.model.layout import Job, Layout
 from ci_gate.model.merge import BaseCommit, MergeAnswer, MergeOutcome
 from ci_gate.model.options import SchedulerSettings
-from ci_gate.model.report import Delivery, DeliveryOutcome, Mail
+from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report
 from ci_gate.model.search import SearchKind
 from ci_gate.scheduler.effects import (
     AnswerCommand,
@@ -401,12 +401,17 @@ class SimulatedWorld:
 
     def give_report(self, number: int, outcome: DeliveryOutcome, *, submits: bool = True) -> None:
         report = self.reports.pop(number).report
-        if outcome is DeliveryOutcome.DELIVERED and submits and not isinstance(report, Mail) and report.flags:
+        if outcome is DeliveryOutcome.DELIVERED:
+            self._post(report, submits=submits)
+        self.handle(ReportAnswered(self.at, number, Delivery(outcome, "" if outcome == "delivered" else "why")))
+
+    def _post(self, report: Report, *, submits: bool) -> None:
+        """Gerrit takes a report, and merges if it is told to and ``submits``."""
+        if submits and not isinstance(report, Mail) and report.flags:
             details = self.changes[report.number]
             if details.is_open and details.current_patchset == report.patchset:
                 self._alter(report.number, status="MERGED", is_open=False)
                 self.submitted.append((details.project, details.branch, f"{report.number},{report.patchset}"))
-        self.handle(ReportAnswered(self.at, number, Delivery(outcome, "" if outcome == "delivered" else "why")))
 
     def _answer_verification(self, which: int) -> None:
         number = self._pick(self.verifications, which)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from crashing_world import CrashingWorld
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from invariants import check_all
-from simulate import come_to_an_end, simulate
+from simulate import come_to_an_end, history, play, simulate
 from simulated_layouts import random_layouts
 from simulated_world import WEIGHTS, SimulatedWorld
 
@@ -21,6 +22,13 @@ ANY = st.integers(0, 10_000)
 @pytest.mark.parametrize("first_seed", [1_000, 2_000, 3_000, 4_000])
 def test_a_hundred_thousand_steps_keep_all_invariants(first_seed):
     assert simulate(25_000, first_seed) == 100
+
+
+def test_in_a_third_of_the_histories_the_service_dies_again_and_again():
+    worlds = [play(seed, history(seed)) for seed in range(1, 31)]
+    dying = [each for each in worlds if isinstance(each, CrashingWorld)]
+    assert len(dying) == 10
+    assert all(each.crashes > 5 for each in dying)
 
 
 class AnyHistory(RuleBasedStateMachine):

@@ -96,7 +96,7 @@ async def test_events_that_a_leader_kept_when_it_stopped_are_looked_at_by_the_ne
     await two.taken_over()
     await two.vote(change.number, +1)
     await two.vote(later.number, +1)
-    assert "events of the leader before are looked at now" in two.second.log
+    assert "events of the last stop are looked at now" in two.second.log
 
 
 async def test_a_leader_that_stood_still_over_the_takeover_sends_nothing_and_ends(two):

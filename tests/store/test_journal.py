@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Column, MetaData, Table, create_engine, text
 
+from ci_gate.failpoints import VARIABLE
 from ci_gate.store.journal import DeposedError, Entry, Journal, SnapshotRow, default_address
 from ci_gate.store.marks import Mark, Marks
 from ci_gate.store.migrate import NEWEST, SchemaError, version_of
@@ -83,6 +90,21 @@ def test_old_steps_are_forgotten_once_a_snapshot_has_them(journal):
     assert journal.last_seq() == 10
 
 
+def test_the_oldest_steps_are_forgotten_if_all_are_too_many(journal):
+    large = [replace(entry(each, at=each * 2000.0), effects="x" * 1000) for each in range(1, 1001)]
+    journal.append(large, released=0)
+    for seq in (200, 900):
+        journal.keep_snapshot(snapshot(seq))
+    assert journal.trim(before=0.0, most_bytes=10**9) == 0
+    gone = journal.trim(before=0.0, most_bytes=520_000)
+    assert 470 < gone < 530
+    assert next(iter(journal.entries(0))).seq == gone + 1
+    assert journal.last_snapshot() == snapshot(900)
+    assert journal.trim(before=0.0, most_bytes=520_000) <= 10, "once is enough"
+    journal.trim(before=0.0, most_bytes=1)
+    assert [each.seq for each in journal.entries(0)] == list(range(901, 1001)), "what no snapshot has stays"
+
+
 def test_what_is_committed_is_synced_to_the_disk(tmp_path):
     journal = Journal(default_address(tmp_path))
     with journal._connection.begin():
@@ -95,6 +117,17 @@ def test_the_migrations_make_the_tables_that_the_program_means(journal, address)
         assert version_of(connection) == NEWEST
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
         assert compare_metadata(context, metadata) == []
+
+
+def test_tables_are_made_as_a_whole_or_not_at_all(address):
+    program = f"from ci_gate.store.journal import Journal; Journal({address!r}).open()"
+    environment = {**os.environ, VARIABLE: "migration.before-commit"}
+    killed = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    again = Journal(address)
+    again.open()
+    assert again.last_seq() == 0
+    again.close()
 
 
 def test_a_journal_of_a_newer_version_is_refused(journal, address):
@@ -134,12 +167,14 @@ def test_steps_of_an_epoch_that_is_over_are_not_kept(journal, address):
     assert (journal.last_seq(), journal.released()) == (2, 1)
 
 
-def test_what_waits_is_taken_once(journal):
+def test_what_waits_is_there_until_it_is_forgotten(journal):
     journal.keep_waiting("events", "one")
     journal.keep_waiting("events", "two")
-    assert journal.take_waiting("other") is None
-    assert journal.take_waiting("events") == "two"
-    assert journal.take_waiting("events") is None
+    assert journal.waiting("other") is None
+    for _ in range(2):
+        assert journal.waiting("events") == "two"
+    journal.forget_waiting("events")
+    assert journal.waiting("events") is None
 
 
 def test_steps_are_found_backwards_by_kind_and_by_effect(journal):
