@@ -28,10 +28,15 @@ def prepare(step: Step, item: Item) -> None:
         asked_for.append(ahead)
         ahead = ahead.item_ahead
     for each in reversed(asked_for):
-        subject = step.state.subject(each)
-        if isinstance(subject, Change):
-            each.build_set.chain = _chain_ahead(step, each).with_next(subject)
-        _request(step, each)
+        _ask(step, each)
+
+
+def _ask(step: Step, item: Item) -> None:
+    """On what the item stands on now."""
+    subject = step.state.subject(item)
+    if isinstance(subject, Change):
+        item.build_set.chain = _chain_ahead(step, item).with_next(subject)
+    _request(step, item)
 
 
 def _chain_ahead(step: Step, item: Item) -> Chain:
@@ -134,7 +139,15 @@ def _may_pass(outcome: MergeOutcome) -> bool:
 
 
 def merge_again(step: Step, name: str) -> None:
-    """The timer after a merge that failed for technical reasons has fired."""
+    """The timer after a merge that failed for technical reasons has fired.
+
+    An item that has left the window meanwhile, or whose needed change fails, asks when it may merge again; the tries
+    so far count.
+    """
     item = step.state.items_by_build_set.get(name)
-    if item is not None and item.build_set.merge_state is MergeState.PENDING:
-        _request(step, item)
+    if item is None or item.build_set.merge_state is not MergeState.PENDING:
+        return
+    if item.active and not item.build_set.canceled_in_place:
+        _ask(step, item)
+    else:
+        item.build_set.merge_state = MergeState.NEW

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gate_world import new_world
+from gate_world import earlier, layout_with, new_world, play
 
+from ci_gate.model.merge import MergeOutcome
 from ci_gate.scheduler.effects import Merge
 
 
@@ -38,3 +39,86 @@ def test_what_was_merged_in_front_does_not_count_for_the_length():
     asked = [each.request for each in world.all_effects if isinstance(each, Merge)]
     assert [each.depth for each in asked] == [1, 2, 2]
     assert asked[2].ahead == asked[1].ref
+
+
+# --- a merge that failed for technical reasons ---
+
+
+def test_what_has_left_the_window_does_not_merge_again_until_it_is_back():
+    """The window shrinks without a fresh build set where what failed was not stood on any more."""
+    window = "precedence: high\n    window: 4\n    window-floor: 1\n    window-decrease-factor: 9"
+    world = new_world(layout=layout_with(("precedence: high", window)))
+    earlier(world, "A", "B", "C")
+    world.ends("one", "B", "FAILURE")
+    world.merge_outcomes = [MergeOutcome.INTERNAL]
+    world.create("D")
+    play(
+        world,
+        (
+            lambda: world.approved("D"),
+            "report D: start (Verified=+0); merge A→z1 C→z4 D→z5",
+            "gate: A, B (on A, failing), C (on A), D (on C)",
+        ),
+        (
+            lambda: world.ends("one", "A"),
+            "report A: success (Verified=+2 submit): one SUCCESS; report B: failure (Verified=-2): one FAILURE",
+            "gate: C, D (on C, outside)",
+        ),
+        (lambda: world.waits_for("merge"), "", "gate: C, D (on C, outside)"),
+        (
+            lambda: world.ends("one", "C"),
+            "report C: success (Verified=+2 submit): one SUCCESS; merge D→z5; launch one for [D] on z5",
+            "gate: D",
+        ),
+    )
+
+
+def test_the_tries_before_an_item_left_the_window_count():
+    window = "precedence: high\n    window: 4\n    window-floor: 1\n    window-decrease-factor: 9"
+    world = new_world(layout=layout_with(("precedence: high", window)))
+    earlier(world, "A", "B", "C")
+    world.ends("one", "B", "FAILURE")
+    world.merge_outcomes = [MergeOutcome.INTERNAL] * 4
+    earlier(world, "D")
+    world.ends("one", "A")
+    assert world.waits_for("merge") == []
+    world.ends("one", "C")
+    assert world.waits_for("merge") == ["merge D→z5"]
+    (told,) = [each for each in world.waits_for("merge") if each.startswith("report")]
+    assert told == "report D: technical problem ()"
+
+
+def test_what_needs_a_failing_change_does_not_merge_again_until_that_passes():
+    """A reload may let it pass, with nothing tested anew."""
+    world = new_world()
+    for name in "AB":
+        world.create(name, "demo/app")
+        world.approved(name)
+    world.merge_outcomes = [MergeOutcome.INTERNAL]
+    world.create("C", "demo/app", needs="B")
+    play(
+        world,
+        (
+            lambda: world.approved("C"),
+            "report C: start (Verified=+0); merge A→z1 B→z2 C→z3",
+            "gate: A, B (on A), C (on B)",
+        ),
+        (lambda: world.ends("lint", "B", "FAILURE"), "", "gate: A, B (on A, failing), C (on B, failing)"),
+        (lambda: world.waits_for("merge"), "", "gate: A, B (on A, failing), C (on B, failing)"),
+        (
+            lambda: world.reload(layout_with(("  - {name: perf", "  - {name: lint, voting: false}\n  - {name: perf"))),
+            "merge A→z1 B→z2 C→z3; launch lint for [A B C] on z3; launch unit for [A B C] on z3",
+            "gate: A, B (on A), C (on B)",
+        ),
+    )
+
+
+def test_a_merge_asked_for_again_stands_on_what_is_still_ahead():
+    world = new_world()
+    earlier(world, "A")
+    world.merge_outcomes = [MergeOutcome.INTERNAL]
+    earlier(world, "B")
+    world.ends("one", "A")
+    assert world.waits_for("merge") == ["merge B→z2", "launch one for [B] on z2"]
+    asked = [each.request for each in world.all_effects if isinstance(each, Merge)]
+    assert [(each.ahead, each.depth) for each in asked] == [(None, 1), (asked[0].ref, 2), (None, 1)]
