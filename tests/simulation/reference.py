@@ -8,7 +8,7 @@ pipeline and a verb; merges are named by the order in which they are asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import count
+from itertools import count, takewhile
 
 from reference_records import Key, Record, Records
 from reference_state import Build, BuildSet, Item, JobRules, Lane, Queue
@@ -17,6 +17,7 @@ from ci_gate.model.change import ChangeDetails
 from ci_gate.model.layout import JobNode, Layout, Pipeline
 
 NEED = "a needed change is failing"
+MERGE_REPEATS = 3
 Action = tuple[object, ...]
 
 
@@ -60,12 +61,23 @@ class Reference(JobRules):
             return [each for each in mine if int(each.key[1]) < int(patchset)][:1]
         return [each for each in mine if type_ == "change-abandoned" and each.key == record.key]
 
-    def merge_answered(self, merge: int, outcome: str) -> None:
-        for lane, _, item in self.everything():
-            if item.builds_of.merge == merge and item.builds_of.answer is None:
+    def merge_answered(self, merge: int, outcome: str, *, may_pass: bool) -> None:
+        """``may_pass``: it is asked for up to four times in all, each time when :meth:`merge_due` is called."""
+        for lane, _, item in self._waiting_for(merge):
+            if not may_pass or item.builds_of.tries > MERGE_REPEATS:
                 item.builds_of.answer = outcome
                 if outcome != "merged":
                     self._skip_all(lane, item)
+
+    def merge_due(self, merge: int) -> None:
+        for lane, _, item in self._waiting_for(merge):
+            item.builds_of.again = True
+            if item.active and NEED not in item.builds_of.reasons:
+                self._ask(lane, item)
+
+    def _waiting_for(self, merge: int) -> list[tuple[Lane, Queue, Item]]:
+        found = [each for each in self.everything() if each[2].builds_of.merge == merge]
+        return [each for each in found if each[2].builds_of.answer is None and not each[2].builds_of.again]
 
     def build_ended(self, build: Build, result: str | None, *, counted: bool) -> None:
         for lane, _, item in self.everything():
@@ -309,16 +321,25 @@ class Reference(JobRules):
         """Merge and launch (8, 9.1)."""
         if not self.jobs(lane, item):
             return
-        chain = [item]
-        while chain[0].ahead is not None:
-            chain.insert(0, chain[0].ahead)
-        for length, each in enumerate(chain, start=1):
-            if each.builds_of.merge is None:
-                each.builds_of.merge = next(self.merges)
-                each.builds_of.chain = tuple((one.key, one.builds_of.merge or 0) for one in chain[:length])
-                self.tell(lane, "merge", each.builds_of.chain)
+        wanted = takewhile(lambda each: each.builds_of.merge is None or each.builds_of.again, self._down_from(item))
+        for each in reversed(list(wanted)):
+            self._ask(lane, each)
         if item.builds_of.answer == "merged" and not self.holds(lane, item.ahead):
             self._launch(lane, item, self.tree(lane, item))
+
+    def _ask(self, lane: Lane, item: Item) -> None:
+        mine = item.builds_of
+        mine.merge = mine.merge or next(self.merges)
+        mine.tries, mine.again = mine.tries + 1, False
+        chain = reversed(list(self._down_from(item)))
+        mine.chain = tuple((each.key, each.builds_of.merge or 0) for each in chain)
+        self.tell(lane, "merge", mine.chain)
+
+    def _down_from(self, item: Item | None) -> Iterator[Item]:
+        """The item, the one it stands on, and so on."""
+        while item is not None:
+            yield item
+            item = item.ahead
 
     def _launch(self, lane: Lane, item: Item, nodes: tuple[JobNode, ...]) -> None:
         mine = item.builds_of

@@ -17,9 +17,14 @@ class Build:
 
 @dataclass(eq=False)
 class BuildSet:
-    """``merge`` is its number, None before it is asked for; ``answer`` None while it is waited for."""
+    """``merge`` is its number, None before it is asked for; ``answer`` None while it is waited for.
+
+    ``tries`` says how often it was asked for; ``again``: it failed, and is to be asked for as soon as it may be.
+    """
 
     merge: int | None = None
+    tries: int = 0
+    again: bool = False
     chain: tuple[tuple[Key, int], ...] = ()
     answer: str | None = None
     reasons: tuple[str, ...] = ()
