@@ -54,7 +54,7 @@ def _stand_on_what_passes(step: Step, item: Item) -> None:
     ahead = None if _is_head(item) else item.item_ahead
     nearest = _nearest_passing(item.queue, item)
     stays = ahead is nearest or (ahead is not None and _is_merged(step, ahead))
-    begins_anew = ahead is nearest and building.was_stopped(item.build_set)
+    begins_anew = stays and building.was_stopped(item.build_set)
     item.build_set.canceled_in_place = False  # what it needs does not fail any more
     if stays and not begins_anew:
         return

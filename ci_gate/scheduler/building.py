@@ -249,8 +249,8 @@ def cancel_in_place(step: Step, item: Item) -> None:
 
 
 def was_stopped(build_set: BuildSet) -> bool:
-    """Did builds come to nothing because a needed change was failing?"""
-    return build_set.canceled_in_place and any(each.canceled for each in build_set.builds.values())
+    """Did builds come to nothing because a change was failing that it needs, or that what it stands on needs?"""
+    return any(each.canceled for each in build_set.builds.values())
 
 
 def with_all_behind(item: Item) -> list[Item]:

@@ -67,3 +67,41 @@ def test_gerrit_may_refuse_the_vote_on_what_is_merged_already():
     told = world.delivers(report, DeliveryOutcome.REFUSED, "change is merged")
     assert told == []
     assert world.queues_text() == "gate: B"
+
+
+def test_what_was_stopped_for_it_begins_anew_on_it_when_it_is_not_needed_any_more():
+    world = new_world()
+    world.create("A", "demo/pair")
+    world.create("B", needs="A")
+    for name in "AB":
+        world.approved(name)
+    world.ends("one", "A", "FAILURE")
+    merge_by_hand(world, "A")
+    play(
+        world,
+        (
+            lambda: world.comment("B", "nice"),
+            "merge A→z1 B→z3; launch one for [A B] on z3",
+            "gate: A (failing), B (on A)",
+        ),
+        (lambda: world.ends("two", "A"), "report A: failure (Verified=-2): one FAILURE, two SUCCESS", "gate: B"),
+        (lambda: world.ends("one", "B"), "report B: success (Verified=+2 submit): one SUCCESS", ""),
+    )
+
+
+def test_what_stands_on_it_begins_anew_when_it_is_stopped_itself():
+    world = new_world()
+    world.create("A", "demo/pair")
+    world.create("B", needs="A")
+    world.create("C")
+    for name in "ABC":
+        world.approved(name)
+    merge_by_hand(world, "B")
+    play(
+        world,
+        (
+            lambda: world.ends("one", "A", "FAILURE"),
+            "cancel one of B; cancel one of C; merge A→z1 B→z2 C→z4; launch one for [A B C] on z4",
+            "gate: A (failing), B (on A, failing), C (on B)",
+        ),
+    )

@@ -292,10 +292,9 @@ class Reference(JobRules):
 
     def _stand(self, lane: Lane, item: Item, nearest: Item | None) -> None:
         ahead = None if self.is_head(item) else item.ahead
-        if ahead is nearest and NEED in item.builds_of.reasons and self._has_canceled(item):
-            self._reset(lane, item)  # ours: what was stopped for a need that fails no more begins anew
-            return
         if ahead is nearest or (ahead is not None and self.records.by_key[ahead.key].merged):
+            if self._has_canceled(item):
+                self._reset(lane, item)  # ours: what was stopped for a need that fails no more begins anew
             return
         for follower in list(item.behind):
             self._link(follower, item.ahead)
