@@ -20,6 +20,7 @@ from ci_gate.model.change import AtomsSeen, ChangeDetails, SubmitRequirement, de
 OPTIONS = ("SUBMITTABLE", "SUBMIT_REQUIREMENTS")
 PUBLIC_S = 5.0  # SSH waits for it
 PAUSE_S = 300.0
+REMEDY = "set baseurl and password, or give gates require: {approval: …}"
 SHORT_PAUSE_S = 30.0  # of a server that has answered before
 
 log = structlog.stdlib.get_logger("zuul.GerritConnection")
@@ -118,6 +119,6 @@ class PublicRequirements:
                 "and Gerrit will refuse to submit it",
                 connection=self._name,
                 reason=reason,
-                remedy="set baseurl and password, or give gates require: {approval: …}",
+                remedy=REMEDY,
             )
         return {}

@@ -40,10 +40,11 @@ log = structlog.stdlib.get_logger("zuul.GerritConnection")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``text`` is without the line that keeps browsers from running it."""
+    """``text`` is without the line that keeps browsers from running it; ``date`` is what the server's clock says."""
 
     status: int
     text: str
+    date: str = ""
 
     @property
     def is_good(self) -> bool:
@@ -79,7 +80,7 @@ class RestSession(Peer):
             self._login["Authorization"] = f"Basic {login}"
         self._session: aiohttp.ClientSession | None = None
         self._silent_until = 0.0  # by the monotonic clock
-        self._why_silent = ""
+        self._why_silent = HeldError()
 
     async def get(self, path: str, query: Query | Callable[[], Query] = (), *, deadline_s: float) -> Answer:
         """Raises NotSentError or OutcomeUnknownError: neither matters, since nothing was to be changed.
@@ -129,7 +130,7 @@ class RestSession(Peer):
                     method, url, json=body, headers=self._login, allow_redirects=False
                 ) as response,
             ):
-                answer = Answer(response.status, await _text_of(response))
+                answer = Answer(response.status, await _text_of(response), response.headers.get("Date", ""))
                 pause = response.headers.get("Retry-After")
                 target = response.headers.get("Location", "")
         except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError) as problem:  # of which only connecting has
@@ -149,25 +150,27 @@ class RestSession(Peer):
         if left <= 0:
             return
         if time.monotonic() + left >= ends_at:
-            raise HeldError(f"{self._why_silent}; asked again in {left:.0f} s")
+            raise type(self._why_silent)(f"{self._why_silent}; asked again in {left:.0f} s")
         await asyncio.sleep(left)
 
     def _heed(self, answer: Answer, pause: str | None, target: str) -> None:
         """Raises HeldError for answers that mean nothing was done, and that nothing will be for some time."""
         if answer.status == 401 and self._login:
             why = f"Gerrit at {self.settings.baseurl} does not take the HTTP password of user {self.user}"
-            self._hold(f"{why}; make a new one there (Settings, HTTP credentials) and set password", ACCOUNT_PAUSE_S)
+            mend = "make a new one there (Settings, HTTP credentials) and set password"
+            self._hold(PasswordRefusedError(f"{why}; {mend}"), ACCOUNT_PAUSE_S)
         if 300 <= answer.status < 400:
             raise NotSentError(f"{self.settings.baseurl} sends us to {target or 'another address'}; set baseurl to it")
         if answer.may_pass and pause is not None:
             seconds = _seconds(pause)
             if seconds:
-                self._hold(f"Gerrit asks to come back later: {answer.reason}", min(seconds, LONGEST_PAUSE_S))
+                why_later = HeldError(f"Gerrit asks to come back later: {answer.reason}")
+                self._hold(why_later, min(seconds, LONGEST_PAUSE_S))
 
-    def _hold(self, why: str, pause_s: float) -> None:
-        log.error("no requests for a while", connection=self.settings.name, reason=why, seconds=round(pause_s, 1))
+    def _hold(self, why: HeldError, pause_s: float) -> None:
+        log.error("no requests for a while", connection=self.settings.name, reason=str(why), seconds=round(pause_s, 1))
         self._silent_until, self._why_silent = time.monotonic() + pause_s, why
-        raise HeldError(f"{why}; asked again in {pause_s:.0f} s")
+        raise type(why)(f"{why}; asked again in {pause_s:.0f} s")
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -187,6 +190,10 @@ class RestSession(Peer):
 
 class HeldError(NotSentError):
     """Gerrit has asked not to be asked for a while."""
+
+
+class PasswordRefusedError(HeldError):
+    """It does not take the HTTP password."""
 
 
 async def _text_of(response: aiohttp.ClientResponse) -> str:

@@ -21,6 +21,7 @@ from ci_gate.gerrit.events import BadLineError
 from ci_gate.gerrit.stream import StreamState
 from ci_gate.model.event import Event
 
+NONE_YET = "no post of Gerrit's webhooks plugin has come yet"
 SIGNED = "sha256="
 TOLD_EVERY_S = 60.0  # of posts that are refused
 
@@ -49,7 +50,7 @@ class Webhooks:
             connected=True,
             since=self._since,
             complete_since=None,
-            detail="" if seen.events else "no post of Gerrit's webhooks plugin has come yet",
+            detail="" if seen.events else NONE_YET,
             last_event_at=seen.last_event_at,
             events=seen.events,
             broken_lines=seen.broken_lines,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from email.utils import parsedate_to_datetime
 
 import pytest
 from rest_double import PASSWORD, PROJECT, Fault, RestDouble
@@ -140,6 +141,20 @@ async def test_a_password_that_is_refused_is_not_tried_again_and_never_shown(dou
         assert "wrong-one" not in str(failed.value)
     assert len(double.asked) == 1
     await access.close()
+
+
+async def test_a_refused_password_is_told_apart_from_other_pauses_as_long_as_they_last(double):
+    session = rest.RestSession(double.settings(password="wrong-one"))
+    for _ in range(2):
+        with pytest.raises(rest.PasswordRefusedError):
+            await session.get("config/server/version", deadline_s=5)
+    assert len(double.asked) == 1
+    await session.close()
+
+
+async def test_answers_have_the_time_of_the_servers_clock(access):
+    answer = await access.session.get("config/server/version", deadline_s=5)
+    assert abs(parsedate_to_datetime(answer.date).timestamp() - time.time()) < 60
 
 
 async def test_a_password_goes_nowhere_but_to_its_address(double, access):
