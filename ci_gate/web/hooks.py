@@ -28,7 +28,13 @@ def hook_routes(streams: Callable[[], Mapping[str, object]]) -> list[web.RouteDe
             raise web.HTTPBadRequest(text="not an event of Gerrit\n")
         return web.Response(status=204)
 
-    return [web.post(r"/hooks/gerrit{slash:/?}", take), web.post("/hooks/gerrit/{connection}", take)]
+    async def tell(request: web.Request) -> web.Response:
+        """For people who look whether this is the place: 404 if it is not."""
+        _receiver(streams(), request.match_info.get("connection"))
+        raise web.HTTPMethodNotAllowed(request.method, ["POST"], text="Gerrit's webhooks plugin posts here\n")
+
+    places = (r"/hooks/gerrit{slash:/?}", "/hooks/gerrit/{connection}")
+    return [*(web.post(each, take) for each in places), *(web.get(each, tell) for each in places)]
 
 
 def _receiver(streams: Mapping[str, object], name: str | None) -> Webhooks:

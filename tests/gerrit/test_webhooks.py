@@ -151,6 +151,15 @@ async def test_the_connection_is_named_where_there_are_several(site, gerrit):
     assert await site.post(BODY, "/hooks/gerrit/by%20ssh", params=right) == 404
 
 
+async def test_whoever_only_looks_learns_where_posts_are_taken(site, capsys):
+    site.streams["by ssh"] = object()
+    for path, status in (("", 405), ("/gerrit", 405), ("/by%20ssh", 404), ("/none", 404)):
+        async with site.client.get(f"/hooks/gerrit{path}") as answer:
+            assert answer.status == status
+    assert "refused a post" not in capsys.readouterr().out
+    assert not site.hooks.state.events
+
+
 async def test_before_it_listens_gerrit_is_asked_to_post_again(site):
     site.streams = {}
     assert await site.post(BODY, params={"token": SECRET}) == 503
