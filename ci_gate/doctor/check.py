@@ -9,6 +9,14 @@ from enum import StrEnum
 SHOWN = 3  # names in a line of text
 
 
+class UnansweredError(Exception):
+    """A question got no answer, or none that helps; ``fix`` is what to do about it, if that is known."""
+
+    def __init__(self, text: str, fix: str = "") -> None:
+        super().__init__(text)
+        self.fix = fix
+
+
 class Mark(StrEnum):
     GOOD = "good"
     WRONG = "wrong"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
 from ci_gate.config.problems import RefusedError
 from ci_gate.config.read_settings import read_settings
-from ci_gate.doctor import gearman, labels, local, outside, web_address
+from ci_gate.doctor import gearman, labels, local, outside, posts, requirements, web_address
 from ci_gate.doctor.check import Check, Step, not_tried
 from ci_gate.doctor.gerrit import Gerrit
+from ci_gate.doctor.gerrit_http import HttpGerrit
+from ci_gate.doctor.gerrit_ssh import SshGerrit
 from ci_gate.doctor.jenkins import Jenkins
 from ci_gate.doctor.running import run
 from ci_gate.doctor.serving import Service
@@ -26,7 +28,7 @@ async def examine(config: Path) -> AsyncGenerator[Check, None]:
         yield Check(local.GROUP, "everything else", not_tried("not tried: it needs configuration"))
         return
     site = Site(settings, problems)
-    gerrits = [Gerrit(site, each) for each in settings.gerrits]
+    gerrits = [(HttpGerrit if each.is_http_only else SshGerrit)(site, each) for each in settings.gerrits]
     jenkinses = [Jenkins(site, each) for each in settings.jenkins]
     try:
         async with aclosing(run(_steps(site, gerrits, jenkinses))) as checks:
@@ -39,11 +41,13 @@ async def examine(config: Path) -> AsyncGenerator[Check, None]:
             jenkins.close()
 
 
-def _steps(site: Site, gerrits: list[Gerrit], jenkinses: list[Jenkins]) -> list[Step]:
+def _steps(site: Site, gerrits: Sequence[Gerrit], jenkinses: list[Jenkins]) -> list[Step]:
     service = Service(site)
     found = [*local.steps(site)]
     for gerrit in gerrits:
-        found += [*gerrit.steps(), *web_address.steps(gerrit.group, gerrit.given), *labels.steps(gerrit)]
+        of_the_web = web_address.steps(gerrit)
+        found += [*of_the_web, *gerrit.steps()] if gerrit.given.is_http_only else [*gerrit.steps(), *of_the_web]
+        found += [*posts.steps(gerrit, service), *labels.steps(gerrit), *requirements.steps(gerrit)]
     found += service.steps()
     found += gearman.steps(site, service)
     for jenkins in jenkinses:

@@ -11,15 +11,15 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from ci_gate.doctor.check import Finding, Step, counted, good, some, unknown, wrong
-from ci_gate.doctor.gerrit import Gerrit, UnansweredError
-from ci_gate.doctor.rest import RestError, get
+from ci_gate.doctor.check import Finding, Step, UnansweredError, counted, good, some, unknown, wrong
+from ci_gate.doctor.gerrit import Gerrit
+from ci_gate.doctor.gerrit_ssh import SshGerrit
+from ci_gate.doctor.web import records
+from ci_gate.gerrit.events import JsonObject
 from ci_gate.gerrit.query import SAFE_VALUE
 from ci_gate.model.labels import normal_label
 
-AT_A_TIME = 4
 IN_TIME_S = 7.0
 IN_ONE_QUERY = 40
 MOST_CHANGES = 200
@@ -45,7 +45,7 @@ async def _submit(gerrit: Gerrit) -> Finding | None:
     if not gerrit.site.submits(gerrit.given.name):
         return None
     return unknown(
-        f"whether {gerrit.given.user} may submit cannot be checked without submitting",
+        f"whether {gerrit.reporter} may submit cannot be checked without submitting",
         "look in Gerrit: Submit on refs/heads/* for a group of the account",
     )
 
@@ -58,8 +58,7 @@ async def _votes(gerrit: Gerrit) -> Finding:
     wanted = {name: votes for name, votes in gerrit.site.votes(gerrit.given.name).items() if name in visible}
     if not wanted:
         return good("the layout gives no votes in projects that are there")
-    # The rights of another account would prove nothing.
-    if gerrit.given.password is None or gerrit.given.http_user not in (None, gerrit.given.user):
+    if isinstance(gerrit, SshGerrit) and gerrit.given.password is None:
         return await _by_ssh(gerrit, wanted)
     return await _by_rest(gerrit, wanted)
 
@@ -69,21 +68,18 @@ async def _votes(gerrit: Gerrit) -> Finding:
 
 async def _by_rest(gerrit: Gerrit, wanted: Votes) -> Finding:
     seen = _Seen()
-    turns = asyncio.Semaphore(AT_A_TIME)
-    trouble: list[RestError] = []
+    trouble: list[UnansweredError] = []
 
     async def look(project: str) -> None:
-        async with turns:
-            if trouble:
-                return
-            try:
-                answer = await get(
-                    gerrit.given, "changes/", q=f'project:"{project}" status:open', n="1", o="DETAILED_LABELS"
-                )
-            except RestError as problem:
-                trouble.append(problem)
-                return
-        _compare(project, wanted[project], answer.value, seen)
+        if trouble:
+            return
+        query = (("q", f'project:"{project}" status:open'), ("n", 1), ("o", "DETAILED_LABELS"))
+        try:
+            changes = records(await gerrit.web.ask("changes/", query))
+        except UnansweredError as problem:
+            trouble.append(problem)
+            return
+        _compare(project, wanted[project], changes, seen)
         left.discard(project)
 
     left = set(wanted)
@@ -100,8 +96,8 @@ async def _by_rest(gerrit: Gerrit, wanted: Votes) -> Finding:
     return _judged(gerrit, wanted, seen, "without an open change to be read from")
 
 
-def _compare(project: str, wanted: Mapping[str, set[int]], changes: Any, seen: _Seen) -> None:
-    change = changes[0] if isinstance(changes, list) and changes else {}
+def _compare(project: str, wanted: Mapping[str, set[int]], changes: list[JsonObject], seen: _Seen) -> None:
+    change = changes[0] if changes else {}
     permitted = change.get("permitted_labels")
     if not isinstance(permitted, dict):
         seen.unseen.append(project)
@@ -116,7 +112,7 @@ def _compare(project: str, wanted: Mapping[str, set[int]], changes: Any, seen: _
 
 
 def _judged(gerrit: Gerrit, wanted: Votes, seen: _Seen, why_unseen: str) -> Finding:
-    user = gerrit.given.user
+    user = gerrit.reporter
     if seen.refused:
         return wrong(
             f"{user} may not vote as the layout wants: {some(seen.refused)}",
@@ -136,7 +132,7 @@ def _judged(gerrit: Gerrit, wanted: Votes, seen: _Seen, why_unseen: str) -> Find
 # --- over SSH ---
 
 
-async def _by_ssh(gerrit: Gerrit, wanted: Votes) -> Finding:
+async def _by_ssh(gerrit: SshGerrit, wanted: Votes) -> Finding:
     try:
         async with asyncio.timeout(IN_TIME_S):
             everywhere = await _labels_of_all_projects(gerrit)
@@ -163,14 +159,14 @@ async def _by_ssh(gerrit: Gerrit, wanted: Votes) -> Finding:
     )
 
 
-async def _labels_of_all_projects(gerrit: Gerrit) -> set[str]:
+async def _labels_of_all_projects(gerrit: SshGerrit) -> set[str]:
     """``gerrit review`` has an option for each of them."""
     told = await gerrit.result_of("gerrit review --help")
     words = (told.stdout + told.stderr).replace("[", " ").split()
     return {each.removeprefix("--") for each in words if each.startswith("--")}
 
 
-async def _labels_of_changes(gerrit: Gerrit, projects: list[str]) -> dict[str, set[str]]:
+async def _labels_of_changes(gerrit: SshGerrit, projects: list[str]) -> dict[str, set[str]]:
     """Of projects with an open change: a change's submit records name its labels."""
     found: dict[str, set[str]] = {}
     for first in range(0, len(projects), IN_ONE_QUERY):
@@ -188,7 +184,7 @@ async def _labels_of_changes(gerrit: Gerrit, projects: list[str]) -> dict[str, s
     return found
 
 
-async def _given_before(gerrit: Gerrit, wanted: Votes) -> list[str]:
+async def _given_before(gerrit: SshGerrit, wanted: Votes) -> list[str]:
     votes = sorted({(label, value) for votes in wanted.values() for label, values in votes.items() for value in values})
     given = []
     for label, value in votes:
@@ -199,11 +195,11 @@ async def _given_before(gerrit: Gerrit, wanted: Votes) -> list[str]:
     return given
 
 
-async def _records(gerrit: Gerrit, query: str) -> list[dict[str, Any]]:
+async def _records(gerrit: SshGerrit, query: str) -> list[JsonObject]:
     """Changes only; none where Gerrit does not know an operator. Raises UnansweredError."""
     lines = (await gerrit.run(f"gerrit query --format JSON {query}")).splitlines()
     try:
-        records = [json.loads(each) for each in lines if each.strip()]
+        found = [json.loads(each) for each in lines if each.strip()]
     except ValueError as problem:
         raise UnansweredError(f"what it answers is not JSON: {problem}") from problem
-    return [each for each in records if isinstance(each, dict) and "number" in each]
+    return [each for each in records(found) if "number" in each]

@@ -40,7 +40,8 @@ def steps(site: Site) -> Iterator[Step]:
         yield Step(GROUP, key, partial(asyncio.to_thread, _folder, key, folder))
     yield Step(GROUP, "disk space", lambda: asyncio.to_thread(_room, folders))
     if settings.merger.embedded:
-        yield Step(GROUP, "git", _git)
+        by_ssh = any(not each.is_http_only for each in settings.gerrits)
+        yield Step(GROUP, "git", partial(_git, by_ssh=by_ssh))
 
 
 async def _configuration(site: Site) -> Finding:
@@ -142,7 +143,7 @@ def _room(folders: dict[str, Path]) -> Finding:
     return good(", ".join(rooms))
 
 
-async def _git() -> Finding:
+async def _git(*, by_ssh: bool) -> Finding:
     newest = f"install git {OLDEST_GIT[0]}.{OLDEST_GIT[1]} or newer: apt-get install git"
     try:
         told = (await Git().run("version", deadline_s=GIT_S)).text
@@ -153,7 +154,7 @@ async def _git() -> Finding:
     found = VERSION.match(told)
     if found and (int(found[1]), int(found[2])) < OLDEST_GIT:
         return wrong(f"{told} is too old", newest)
-    if shutil.which("ssh") is None:
+    if by_ssh and shutil.which("ssh") is None:
         return wrong(f"{told}, but there is no ssh on this user's PATH, by which it reaches Gerrit",
                      "apt-get install openssh-client")  # fmt: skip
     return good(told)

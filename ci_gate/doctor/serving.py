@@ -20,6 +20,7 @@ SOCKET = "admin.sock"
 ANSWER_S = 6.0
 EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104  # compared with, not listened at
 LARGEST_ANSWER = 64 * 2**20
+TROUBLE = (OSError, aiohttp.ClientError, TimeoutError, ValueError)
 ADVERTISEMENT = b"001e# service=git-upload-pack\n"
 
 
@@ -33,6 +34,17 @@ class Service:
     async def runs(self) -> bool:
         """Does it hold its socket? Whether it answers there is another question."""
         return (await self._asked()).mark is not Mark.NOT_TRIED
+
+    @property
+    def address(self) -> str:
+        """Of its pages, from this machine."""
+        settings = self._site.settings.web
+        host = "127.0.0.1" if settings.listen_address in EVERYWHERE else settings.listen_address
+        return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/"
+
+    async def get(self, path: str) -> tuple[int, bytes]:
+        """Status and body. Raises one of ``TROUBLE``."""
+        return await _get(f"{self.address}{path}")
 
     def steps(self) -> Iterator[Step]:
         yield Step(GROUP, "admin socket", self._asked)
@@ -75,14 +87,13 @@ class Service:
         if not await self.runs():
             taken = await what_is_in_the_way(settings.listen_address, settings.port, "[webapp] port")
             return taken or good(f"port {settings.port} is free")
-        host = "127.0.0.1" if settings.listen_address in EVERYWHERE else settings.listen_address
-        address = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/"
+        address = self.address
         try:
-            status, body = await _get(f"{address}status.json")
+            status, body = await self.get("status.json")
             is_ours = status == 200 and "ci_gate" in json.loads(body)
-            health, trouble = await _get(f"{address}healthz")
-        except (OSError, aiohttp.ClientError, TimeoutError, ValueError) as problem:
-            return wrong(f"{address} does not serve our status: {_words(problem)}",
+            health, trouble = await self.get("healthz")
+        except TROUBLE as problem:
+            return wrong(f"{address} does not serve our status: {words(problem)}",
                          f"who listens there? ss -ltnp 'sport = :{settings.port}'; restart the service")  # fmt: skip
         if not is_ours:
             return wrong(
@@ -118,8 +129,8 @@ class Service:
         address = f"{url}/{quote(project)}/info/refs"
         try:
             status, body = await _get(address, service="git-upload-pack")
-        except (OSError, aiohttp.ClientError, TimeoutError, ValueError) as problem:
-            return wrong(f"{url} cannot be reached: {_words(problem)}", "set [merger] zuul_url to how workers reach us")
+        except TROUBLE as problem:
+            return wrong(f"{url} cannot be reached: {words(problem)}", "set [merger] zuul_url to how workers reach us")
         if status != 200 or not body.startswith(ADVERTISEMENT):
             return wrong(
                 f"{address} answers with status {status}, not as git",
@@ -147,7 +158,8 @@ async def _get(address: str, **query: str) -> tuple[int, bytes]:
         return answer.status, await answer.read()
 
 
-def _words(problem: Exception) -> str:
+def words(problem: Exception) -> str:
+    """Of one of ``TROUBLE``."""
     return f"no answer within {ANSWER_S:g} s" if isinstance(problem, TimeoutError) else str(problem)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ci_gate.config.layout.queues import NOOP
 from ci_gate.config.settings import Settings
 from ci_gate.model.labels import normal_label
-from ci_gate.model.layout import GerritReporter, JobNode, Layout, Pipeline, Reporter
+from ci_gate.model.layout import DEPENDENT, GerritReporter, JobNode, Layout, Pipeline, Reporter
 
 
 @dataclass(slots=True)
@@ -54,6 +54,13 @@ class Site:
             "submit" in each.flags
             for pipeline in self.pipelines(connection)
             for each in _reporters(pipeline, connection)
+        )
+
+    def asks_readiness(self, connection: str) -> bool:
+        """Does any pipeline want to know whether Gerrit would submit a change?"""
+        return any(
+            each.manager == DEPENDENT or each.require.submittable is not None or each.reject.submittable is not None
+            for each in self.pipelines(connection)
         )
 
     @property

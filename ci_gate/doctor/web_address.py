@@ -1,4 +1,4 @@
-"""Is Gerrit's web address right, is the HTTP password accepted, and do the clocks agree?
+"""Is Gerrit's web address right, what may the HTTP password do, and do the clocks agree?
 
 Links in reports need the address; what was missed is looked for by Gerrit's time (gerrit-wire.md 10).
 """
@@ -6,56 +6,70 @@ Links in reports need the address; what was missed is looked for by Gerrit's tim
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
-from ci_gate.config.settings import GerritSettings
-from ci_gate.doctor.check import Finding, Step, good, unknown, wrong
-from ci_gate.doctor.rest import RestAnswer, RestError, get
-from ci_gate.doctor.running import Once
+from ci_gate.doctor.check import Finding, Step, UnansweredError, good, unknown, wrong
+from ci_gate.doctor.gerrit import Gerrit
+from ci_gate.doctor.web import PasswordError
+from ci_gate.gerrit.rest_access import OPTIONS
 
 APART_S = 30.0  # half of what the service allows for
 
 
-def steps(group: str, gerrit: GerritSettings) -> Iterator[Step]:
-    checks = _WebAddress(gerrit)
-    yield Step(group, "web address", checks.address)
-    yield Step(group, "clock", checks.clock, ("web address",))
+def steps(gerrit: Gerrit) -> Iterator[Step]:
+    yield Step(gerrit.group, "web address", partial(_address, gerrit))
+    if gerrit.given.password is not None:
+        name = "account" if gerrit.given.is_http_only else "HTTP password"
+        yield Step(gerrit.group, name, partial(_login, gerrit), ("web address",))
+    yield Step(gerrit.group, "clock", partial(_clock, gerrit), ("web address",))
 
 
-class _WebAddress:
-    def __init__(self, gerrit: GerritSettings) -> None:
-        self._gerrit = gerrit
-        self._answer = Once(self._ask)
+async def _address(gerrit: Gerrit) -> Finding:
+    try:
+        await gerrit.web.version()
+    except PasswordError:
+        return good(f"{gerrit.given.baseurl}; it asks for a login")
+    except UnansweredError as problem:
+        fix = problem.fix or f"correct [{gerrit.section}] baseurl"
+        if gerrit.given.password is None:
+            return unknown(f"{problem}", f"{fix}, unless only people can reach it")
+        return wrong(f"{problem}", f"{fix}; the service goes there with its password")
+    return good(gerrit.given.baseurl)
 
-    async def _ask(self) -> RestAnswer:
-        """Raises RestError."""
-        return await get(self._gerrit, "config/server/version")
 
-    async def address(self) -> Finding:
-        who = self._gerrit.http_user or self._gerrit.user
-        section = self._gerrit.name if self._gerrit.name == "gerrit" else f"connection {self._gerrit.name}"
-        try:
-            await self._answer()
-        except RestError as problem:
-            if self._gerrit.password is None:
-                return unknown(f"{problem}", f"correct [{section}] baseurl, unless only people can reach it")
-            if problem.status in (401, 403):
-                fix = f"make a new one in Gerrit (Settings, HTTP Credentials), and set [{section}] password to it"
-                return wrong(f"the HTTP password of {who} is not accepted: {problem}", fix)
-            return wrong(f"{problem}", f"correct [{section}] baseurl; there is a password for it")
-        password = f"; the HTTP password of {who} is accepted" if self._gerrit.password is not None else ""
-        return good(f"{self._gerrit.baseurl}{password}")
+async def _login(gerrit: Gerrit) -> Finding:
+    """Who we are there, and the query that the service asks most."""
+    user, section = gerrit.web.user, gerrit.section
+    try:
+        told = await gerrit.web.ask("accounts/self")
+    except PasswordError as problem:
+        fix = f"make a new one in Gerrit (Settings, HTTP Credentials), and set [{section}] password to it"
+        return wrong(f"{problem}", f"{fix}; is {user} the account's user name?")
+    except UnansweredError as problem:
+        return wrong(f"{user} is not let in: {problem}", "is the account active, and is this Gerrit?")
+    try:
+        await gerrit.web.ask("changes/", [("q", "status:open"), ("n", 1), *(("o", each) for each in OPTIONS)])
+    except UnansweredError as problem:
+        return wrong(
+            f"{user} is let in, and its queries are not answered: {problem}",
+            "in Gerrit: All-Projects, Access, Global Capabilities: Query Limit for a group of the account",
+        )
+    name = told.get("username") if isinstance(told, dict) else None
+    version = (await gerrit.web.version()).text
+    return good(f"{user} is let in{f' as {name}' if name not in (None, user) else ''}; Gerrit {version}")
 
-    async def clock(self) -> Finding:
-        try:
-            ahead = (await self._answer()).ahead_s
-        except RestError:
-            return unknown("Gerrit's clock is to be seen at its web address only")
-        if ahead is None:
-            return unknown("Gerrit's web address does not tell the time")
-        if abs(ahead) > APART_S:
-            where = "ahead of" if ahead > 0 else "behind"
-            return wrong(
-                f"Gerrit's clock is {abs(ahead):.0f} s {where} this machine's",
-                "let both keep time by NTP: timedatectl set-ntp true",
-            )
-        return good(f"within {max(1.0, abs(ahead)):.0f} s of Gerrit's")
+
+async def _clock(gerrit: Gerrit) -> Finding:
+    try:
+        ahead = (await gerrit.web.version()).ahead_s
+    except UnansweredError:
+        return unknown("Gerrit's clock is to be seen at its web address only")
+    if ahead is None:
+        return unknown("Gerrit's web address does not tell the time")
+    if abs(ahead) > APART_S:
+        where = "ahead of" if ahead > 0 else "behind"
+        return wrong(
+            f"Gerrit's clock is {abs(ahead):.0f} s {where} this machine's",
+            "let both keep time by NTP: timedatectl set-ntp true",
+        )
+    return good(f"within {max(1.0, abs(ahead)):.0f} s of Gerrit's")

@@ -2,6 +2,7 @@
 
 import pytest
 from doctor_parts import DoctorSite
+from web_gerrit import WebGerrit
 
 from ci_gate.sandbox.gerrit import SandboxGerrit
 
@@ -27,3 +28,12 @@ def site(bare_site, gerrit):
     """With a Gerrit as an operator wants it."""
     bare_site.values["gerrit"] |= {"port": str(gerrit.port), "sshkey": str(gerrit.key_file("ci"))}
     return bare_site
+
+
+@pytest.fixture
+async def web_gerrit(bare_site):
+    """At the site's ``baseurl``."""
+    made = WebGerrit()
+    bare_site.values["gerrit"]["baseurl"] = await made.start()
+    yield made
+    await made.stop()

@@ -23,6 +23,7 @@ LAYOUT = """pipelines:
 projects:
   - {name: demo/app, check: [unit, noop]}
 """
+GATING = LAYOUT.replace("Independent", "Dependent")
 SUBMITTING = LAYOUT.replace("Verified: 1}", "Verified: 1, submit: true}")
 
 

@@ -2,58 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import time
-from email.utils import formatdate
-
 import pytest
-from aiohttp import web
-from doctor_parts import HOST, LAYOUT, assert_good, assert_wrong
+from doctor_parts import GATING, LAYOUT, assert_good, assert_wrong
+from web_gerrit import PASSWORD
 
 from ci_gate.doctor.check import Mark
-
-PASSWORD = "secret"
-
-
-class WebGerrit:
-    """``permitted`` are the votes that the account may give on the one open change of each project."""
-
-    def __init__(self) -> None:
-        self.permitted: dict[str, list[str]] | None = {"Verified": ["-1", " 0", "+1"]}
-        self.skew_s = 0.0
-        self.authorizations: list[str | None] = []
-
-    async def start(self) -> str:
-        app = web.Application()
-        app.router.add_get("/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, HOST, 0).start()
-        return f"http://{HOST}:{self._runner.addresses[0][1]}"
-
-    async def stop(self) -> None:
-        await self._runner.cleanup()
-
-    async def _answer(self, request: web.Request) -> web.Response:
-        self.authorizations.append(request.headers.get("Authorization"))
-        expected = "Basic " + base64.b64encode(f"ci:{PASSWORD}".encode()).decode()
-        if request.path.startswith("/a/") and self.authorizations[-1] != expected:
-            return web.Response(status=401, text="Unauthorized")
-        value: object = "3.13.0"
-        if request.path == "/a/changes/":
-            change = {"permitted_labels": self.permitted, "labels": {"Verified": {}, "Code-Review": {}}}
-            value = [] if self.permitted is None else [change]
-        headers = {"Date": formatdate(time.time() + self.skew_s, usegmt=True)}
-        return web.Response(text=f")]}}'\n{json.dumps(value)}", headers=headers)
-
-
-@pytest.fixture
-async def web_gerrit(site):
-    made = WebGerrit()
-    site.values["gerrit"]["baseurl"] = await made.start()
-    yield made
-    await made.stop()
 
 
 async def test_without_a_password_address_and_clock_are_good_and_nothing_secret_is_sent(site, web_gerrit):
@@ -71,7 +24,7 @@ async def test_a_clock_that_is_wrong_is_told_by_how_much(site, web_gerrit, skew_
 
 async def test_votes_that_the_account_may_give_are_good(site, web_gerrit):
     found = await site.look(gerrit={"password": PASSWORD})
-    assert_good(found["Gerrit/web address"], "password of ci is accepted")
+    assert_good(found["Gerrit/HTTP password"], "ci is let in", "3.13.0")
     assert_good(found["Gerrit/votes"], "1 project")
 
 
@@ -95,18 +48,66 @@ async def test_a_project_without_an_open_change_is_not_called_good(site, web_ger
     assert finding.items == ("demo/app",)
 
 
-async def test_the_rights_of_another_http_account_prove_nothing(site, web_gerrit):
+async def test_the_votes_that_count_are_those_of_the_account_that_has_the_password(site, web_gerrit):
+    web_gerrit.user = "somebody"
+    site.write_layout(LAYOUT.replace("Verified: 1", "Verified: 2"))
     finding = (await site.look(gerrit={"password": PASSWORD, "http_user": "somebody"}))["Gerrit/votes"]
-    assert finding.mark is Mark.UNKNOWN
+    assert_wrong(finding, "somebody may not vote", "verified +2")
 
 
-async def test_a_wrong_password_is_told_once_and_not_shown(site, web_gerrit):
+async def test_a_wrong_password_is_told_once_tried_once_and_not_shown(site, web_gerrit):
     found = await site.look(gerrit={"password": "mistyped"})
-    assert_wrong(found["Gerrit/web address"], "password of ci is not accepted")
+    assert_good(found["Gerrit/web address"])
+    assert_wrong(found["Gerrit/HTTP password"], "password of ci is not accepted", "make a new one", "[gerrit] password")
     assert found["Gerrit/votes"].mark is Mark.UNKNOWN
     assert not [each for each in found.values() if "mistyped" in each.text + each.fix]
+    assert len([each for each in web_gerrit.authorizations if each]) == 1
+
+
+async def test_a_password_with_which_queries_are_refused_is_wrong(site, web_gerrit):
+    web_gerrit.refused = {"/changes/"}
+    assert_wrong((await site.look(gerrit={"password": PASSWORD}))["Gerrit/HTTP password"], "403", "Query Limit")
 
 
 async def test_an_address_that_is_not_gerrits_cannot_be_told_without_a_password_and_is_wrong_with_one(site):
     assert (await site.look())["Gerrit/web address"].mark is Mark.UNKNOWN
-    assert_wrong((await site.look(gerrit={"password": PASSWORD}))["Gerrit/web address"], "cannot be reached", "baseurl")
+    found = await site.look(gerrit={"password": PASSWORD})
+    assert_wrong(found["Gerrit/web address"], "cannot reach", "baseurl")
+    assert found["Gerrit/HTTP password"].mark is Mark.NOT_TRIED
+
+
+# --- submit requirements ---
+
+
+async def test_whether_requirements_are_seen_is_asked_only_where_something_wants_to_know(site, web_gerrit):
+    assert "Gerrit/requirements" not in await site.look()
+    site.write_layout(GATING)
+    assert_good((await site.look())["Gerrit/requirements"], "without a login")
+    web_gerrit.public = False
+    assert_good((await site.look(gerrit={"password": PASSWORD}))["Gerrit/requirements"], "as ci")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        ({"public": False}, "no open change"),
+        ({"requirements": None}, "shows no submit requirements without a login"),
+        ({"refused": {"/changes/"}}, "cannot be seen without a login"),
+    ],
+    ids=["nothing public", "not shown", "refused"],
+)
+async def test_requirements_that_are_not_public_cannot_be_told_with_ssh_alone(site, web_gerrit, spoil, words):
+    site.write_layout(GATING)
+    for name, value in spoil.items():
+        setattr(web_gerrit, name, value)
+    finding = (await site.look())["Gerrit/requirements"]
+    assert finding.mark is Mark.UNKNOWN
+    assert words in finding.text
+    assert "set baseurl and password, or give gates require: {approval: …}" in finding.fix
+
+
+async def test_a_gerrit_without_submit_requirements_needs_none(bare_site, web_gerrit):
+    web_gerrit.version = "3.4.8"
+    bare_site.write_layout(GATING)
+    values = {"password": PASSWORD, "stream": "webhooks", "webhook_secret": "0123456789abcdef"}
+    assert_good((await bare_site.look(gerrit=values))["Gerrit/requirements"], "submit records", "3.4.8")

@@ -15,6 +15,14 @@ from gerrit_people import CI, PROJECTS
 pytestmark = [pytest.mark.real_gerrit, pytest.mark.timeout(180)]
 
 PASSWORD = {("gerrit", "password"): f"{CI}-secret"}
+HTTP_ALONE = {
+    **PASSWORD,
+    ("gerrit", "port"): "1",
+    ("gerrit", "sshkey"): str(Path("/nowhere")),
+    ("gerrit", "stream"): "webhooks",
+    ("gerrit", "webhook_secret"): "0123456789abcdef",
+    ("gerrit", "reconcile_interval"): "1",
+}
 CLOSED = "demo/closed"
 
 
@@ -60,7 +68,8 @@ async def test_a_healthy_site_is_good_and_only_the_right_to_submit_cannot_be_tol
     in_doubt = {name for name, each in found.items() if each["mark"] != "good"}
     assert in_doubt == {"Gerrit/submit", "Gearman/Gerrit Trigger"}, found
     assert "3.1" in found["Gerrit/account"]["text"]
-    assert "password of ci is accepted" in found["Gerrit/web address"]["text"]
+    assert "ci is let in" in found["Gerrit/HTTP password"]["text"]
+    assert "requirements as ci" in found["Gerrit/requirements"]["text"]
     assert [review.details(each, "DETAILED_LABELS", "MESSAGES") for each in open_changes] == before
 
 
@@ -69,7 +78,31 @@ async def test_with_ssh_alone_votes_cannot_be_told_and_all_else_is_good(site, op
     assert status == 0, found
     assert found["Gerrit/votes"]["mark"] == "unknown"
     assert "cannot be checked with SSH only" in found["Gerrit/votes"]["text"]
+    assert "requirements without a login" in found["Gerrit/requirements"]["text"]
     assert found["Gerrit/event stream"]["mark"] == found["Gerrit/clock"]["mark"] == "good"
+
+
+@pytest.mark.parametrize("site", [HTTP_ALONE], indirect=True)
+async def test_a_site_that_allows_http_alone_is_good_but_no_posts_come(site, open_changes):
+    status, found = await look(site)
+    assert status == 0, found
+    in_doubt = {name for name, each in found.items() if each["mark"] != "good"}
+    assert in_doubt == {"Gerrit/submit", "Gerrit/events", "Gearman/Gerrit Trigger"}, found
+    assert "3.1" in found["Gerrit/account"]["text"]
+    assert "is served; no post" in found["Gerrit/events"]["text"]
+    assert "Gerrit/host key" not in found
+
+
+@pytest.mark.parametrize("site", [HTTP_ALONE], indirect=True)
+async def test_a_password_that_gerrit_does_not_take_is_wrong(site):
+    text = site.world.config.read_text()
+    site.world.config.write_text(text.replace(f"{CI}-secret", "mistyped"))
+    status, found = await look(site)
+    assert status == 1
+    assert found["Gerrit/account"]["mark"] == "wrong"
+    assert "HTTP Credentials" in found["Gerrit/account"]["fix"]
+    assert found["Gerrit/git"]["mark"] == "not-tried"
+    assert "mistyped" not in json.dumps(found)
 
 
 async def test_a_project_that_gerrit_does_not_have_is_wrong(site):
