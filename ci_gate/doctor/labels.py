@@ -90,7 +90,8 @@ async def _by_rest(gerrit: Gerrit, wanted: Votes) -> Finding:
     await asyncio.gather(*tasks, return_exceptions=True)
     if trouble:
         return unknown(
-            f"cannot be checked: {trouble[0]}", "correct baseurl, or look into Gerrit's access rights by hand"
+            f"cannot be checked: {trouble[0]}",
+            "put baseurl and password right, or look into Gerrit's access rights by hand",
         )
     seen.unseen = sorted(left | set(seen.unseen))
     return _judged(gerrit, wanted, seen, "without an open change to be read from")

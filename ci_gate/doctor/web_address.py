@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from ci_gate.doctor.check import Finding, Step, UnansweredError, good, unknown, wrong
+from ci_gate.doctor.check import Finding, Step, UnansweredError, good, not_tried, unknown, wrong
 from ci_gate.doctor.gerrit import Gerrit
 from ci_gate.doctor.web import PasswordError
 from ci_gate.gerrit.rest_access import OPTIONS
@@ -62,6 +62,8 @@ async def _login(gerrit: Gerrit) -> Finding:
 async def _clock(gerrit: Gerrit) -> Finding:
     try:
         ahead = (await gerrit.web.version()).ahead_s
+    except PasswordError:
+        return not_tried("not tried: Gerrit tells it to those who are let in")
     except UnansweredError:
         return unknown("Gerrit's clock is to be seen at its web address only")
     if ahead is None:

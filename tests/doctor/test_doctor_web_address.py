@@ -59,6 +59,7 @@ async def test_a_wrong_password_is_told_once_tried_once_and_not_shown(site, web_
     found = await site.look(gerrit={"password": "mistyped"})
     assert_good(found["Gerrit/web address"])
     assert_wrong(found["Gerrit/HTTP password"], "password of ci is not accepted", "make a new one", "[gerrit] password")
+    assert found["Gerrit/clock"].mark is Mark.NOT_TRIED
     assert found["Gerrit/votes"].mark is Mark.UNKNOWN
     assert not [each for each in found.values() if "mistyped" in each.text + each.fix]
     assert len([each for each in web_gerrit.authorizations if each]) == 1
