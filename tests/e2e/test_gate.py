@@ -147,7 +147,10 @@ async def test_a_failing_change_that_somebody_merges_counts_as_merged_and_nothin
     await when(lambda: gate.builds(first.number) and gate.builds(second.number), "both builds")
     gate.gerrit.create_account("admin", may_submit=True, votes={"Verified": (-2, 2)})
     gate.gerrit.comment(first.number, by="admin", votes={"Verified": 2})
+    asked = len(gate.gerrit.received)
     gate.gerrit.submit(first.number, by="admin")
+    await when(lambda: any(str(first.number) in each.line for each in gate.gerrit.received[asked:]), "a look at it")
+    await when(lambda: not gate.status()["trigger_event_queue"]["length"], "the merge to be known")
     gate.jenkins.release(JOB)
     await merged(gate, second)
     assert len(gate.builds(second.number)) == 1
