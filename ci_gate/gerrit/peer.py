@@ -21,12 +21,17 @@ class Peer:
     ``longest_message``: in UTF-16 units, less where a site takes less than is usual.
     """
 
-    def __init__(self, settings: GerritSettings, may_send: Callable[[], bool] = lambda: True) -> None:
-        """``may_send`` is asked in any thread, right before a command leaves: who has lost the lead sends nothing."""
+    def __init__(
+        self, settings: GerritSettings, may_send: Callable[[], bool] = lambda: True, *, user: str | None = None
+    ) -> None:
+        """``may_send`` is asked in any thread, right before a command leaves: who has lost the lead sends nothing.
+
+        ``user``: the account that reviews are of, if it is not the one that listens.
+        """
         self.settings = settings
         self.may_send = may_send
         self.pace = Pace(settings.name, settings.max_ssh_channels, settings.commands_per_minute)
         self.alert: Callable[[str], None] = lambda text: log.error(text, connection=settings.name)
         self.measured: Callable[[float], None] = lambda _: None
-        self.labels = LabelWatch(settings.user, lambda text: self.alert(text))  # noqa: PLW0108  # another one may be set
+        self.labels = LabelWatch(user or settings.user, lambda text: self.alert(text))  # noqa: PLW0108  # one may be set later
         self.longest_message = LONGEST_MESSAGE

@@ -72,8 +72,8 @@ class RestSession(Peer):
     """
 
     def __init__(self, settings: GerritSettings, may_send: Callable[[], bool] = lambda: True) -> None:
-        super().__init__(settings, may_send)
         self.user = settings.http_user or settings.user
+        super().__init__(settings, may_send, user=self.user)
         self._login: dict[str, str] = {}
         if settings.password is not None:
             login = base64.b64encode(f"{self.user}:{settings.password}".encode()).decode()

@@ -8,12 +8,14 @@ from dataclasses import replace
 
 import pytest
 from gerrit_parts import VERSIONS, recorded_rest
-from rest_double import PROJECT, Fault, RestDouble
+from rest_double import LOGIN, PROJECT, Fault, RestDouble
 
 from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit.rest import Answer, RestSession
 from ci_gate.gerrit.rest_access import RestAccess
 from ci_gate.gerrit.rest_review import _judge, _Posting, _There, input_of
+from ci_gate.model.change import Account, Vote
+from ci_gate.model.event import Event
 from ci_gate.model.report import DeliveryOutcome, Review
 
 PATCH_SET = "3"
@@ -232,3 +234,15 @@ def test_options_become_what_they_are_in_a_review():
         "notify": "OWNER",
         "drafts": "PUBLISH",
     }
+
+
+async def test_a_label_that_gerrit_drops_is_told_of_whoever_the_account_over_http_is(double):
+    access = RestAccess(replace(double.settings(), user="listener", http_user=LOGIN))
+    told = []
+    access.peer.alert = told.append
+    await access.post_review(replace(REVIEW, labels=(("Tested", 1),)))
+    comment = Event("comment-added", "gerrit", REVIEW.project, number=REVIEW.number, account=Account(username=LOGIN))
+    access.peer.labels.heard(replace(comment, votes=(Vote("Verified", 0),)))
+    await access.close()
+    assert len(told) == 1
+    assert "has no label Tested" in told[0]
