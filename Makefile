@@ -7,18 +7,22 @@ STAMP  := $(VENV)/.installed
 STEPS  ?= 1000000
 RUNS   ?= 40
 
-.PHONY: demo test test-gerrit check bench simulate lockstep crash clean venv
+.PHONY: demo test thorough test-gerrit check bench simulate lockstep crash clean venv
 
 demo: venv              ## the main job on a simulated Gerrit and Jenkins, in under a minute
 	@$(BIN)/ci-gate demo
 
-test: venv check        ## everything: linters, types, floors, unit, protocol and end-to-end tests
+test: venv check        ## linters, types, floors, unit, protocol and end-to-end tests
 	@PYTHON="$(BIN)/python" scripts/system-packages gearmand mariadbd postgres nginx fcgiwrap apache2
-	@$(BIN)/pytest -n 2 --dist loadgroup
+	@$(BIN)/pytest -n 3 --dist loadgroup  # most of a test is waiting
+
+thorough: venv          ## what is once more the same, on other servers, databases and ways of ending; after make test
+	@PYTHON="$(BIN)/python" scripts/system-packages gearmand postgres
+	@$(BIN)/pytest -m thorough -n 2 --dist loadgroup
 
 test-gerrit: venv       ## the service on a real Gerrit, which Maven fetches once (115 MB)
 	@PYTHON="$(BIN)/python" scripts/system-packages gearmand java mvn
-	@$(BIN)/pytest -m real_gerrit tests/real_gerrit
+	@$(BIN)/pytest -m real_gerrit -n 2 --dist loadfile tests/real_gerrit
 
 check: venv             ## ruff, mypy --strict and the floors
 	@$(BIN)/ruff check ci_gate tests bench

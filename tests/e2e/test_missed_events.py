@@ -81,7 +81,7 @@ async def everything_found(site: Site, before: float = 0.0) -> None:
     await site.nothing_left()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGTERM, marks=pytest.mark.thorough), signal.SIGKILL])
 async def test_what_happens_while_the_service_is_down_is_found_at_its_start(site, how):
     rechecked, merged = site.upload({"a": "1\n"}), site.upload({"b": "1\n"})
     for each in (rechecked, merged):
@@ -109,6 +109,7 @@ async def test_what_happens_while_the_service_is_down_is_found_at_its_start(site
     ]
 
 
+@pytest.mark.thorough
 async def test_a_second_restart_finds_nothing_again(site):
     await site.world.stop_service()
     change = site.upload()

@@ -32,7 +32,9 @@ async def built(site) -> int:
     return change.number
 
 
-@pytest.mark.parametrize("how", [None, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "how", [None, *(pytest.param(each, marks=pytest.mark.thorough) for each in (signal.SIGTERM, signal.SIGKILL))]
+)
 async def test_the_decisions_are_made_again_and_the_build_is_listed(site, how):
     number = await built(site)
     if how is not None:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 ENDS = [signal.SIGKILL, signal.SIGTERM]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.thorough)])
 async def site(request, tmp_path):
     """The service runs, with its journal in one database or the other."""
     settings = {}

@@ -85,7 +85,7 @@ async def begun(site: Site, script: str):
     return change, build
 
 
-@pytest.mark.parametrize(("script", "vote"), [("true", +1), ("false", -1)])
+@pytest.mark.parametrize(("script", "vote"), [pytest.param("true", +1, marks=pytest.mark.thorough), ("false", -1)])
 async def test_a_build_that_ends_while_the_service_is_down_gives_its_vote_and_ran_once(plugin, script, vote):
     site = plugin.site
     change, build = await begun(site, script)

@@ -116,7 +116,7 @@ async def test_a_gate_that_leaves_one_out_is_followed_to_the_end(beside):
     await when(lambda: beside.shadow_items() == [], "an empty shadow")
 
 
-@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize("by", [pytest.param(signal.SIGTERM, marks=pytest.mark.thorough), signal.SIGKILL])
 async def test_a_restart_keeps_the_record_and_finds_what_the_live_system_said_meanwhile(beside, by):
     await beside.prepare_shadow()
     await beside.start_shadow()

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import gear
+import pytest
 
 from ci_gate.config.settings import GearmanServerSettings, GearmanSettings
 from ci_gate.gearman.launcher import GearmanLauncher
@@ -204,3 +205,7 @@ def request_for(job: str = "unit", **options) -> BuildRequest:
 
 def data(**values: object) -> bytes:
     return json.dumps({"name": "unit", "number": 7, "manager": "jenkins", "url": "http://j/7/"} | values).encode()
+
+
+GEAR = pytest.param(Gear, marks=pytest.mark.thorough)
+"""The library's server, of which ours is a kind; that it serves too is proven by ``make thorough``."""

@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from gearman_parts import GEARMAND, QUICK, Bench, Embedded, Gear, Gearmand, Worker, data, request_for, when
+from gearman_parts import GEAR, GEARMAND, QUICK, Bench, Embedded, Gearmand, Worker, data, request_for, when
 
 from ci_gate.model.build import Begun
 
@@ -15,7 +15,7 @@ ATTACHING = [Embedded, pytest.param(Gearmand, marks=gearmand_is_there)]
 BEGUN = Begun("jenkins", 7)
 
 
-@pytest.fixture(params=[Embedded, Gear, pytest.param(Gearmand, marks=gearmand_is_there)])
+@pytest.fixture(params=[Embedded, GEAR, pytest.param(Gearmand, marks=gearmand_is_there)])
 async def server(request):
     made = request.param()
     await made.start()

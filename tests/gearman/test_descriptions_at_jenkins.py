@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from gearman_parts import GEARMAND, Bench, Embedded, Gear, Gearmand, Worker, data, when
+from gearman_parts import GEAR, GEARMAND, Bench, Embedded, Gearmand, Worker, data, when
 
 from ci_gate.sandbox.jenkins import Jenkins, Node
 
@@ -14,7 +14,7 @@ TEXT = '<a href="https://review/7">7,2</a>'
 
 
 @pytest.fixture(
-    params=[Embedded, Gear, pytest.param(Gearmand, marks=pytest.mark.skipif(not GEARMAND, reason="no gearmand"))]
+    params=[Embedded, GEAR, pytest.param(Gearmand, marks=pytest.mark.skipif(not GEARMAND, reason="no gearmand"))]
 )
 async def server(request):
     made = request.param()

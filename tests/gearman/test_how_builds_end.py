@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from gear import constants
-from gearman_parts import GEARMAND, HOST, QUICK, Bench, Embedded, Gear, Gearmand, Worker, data, when
+from gearman_parts import GEAR, GEARMAND, HOST, QUICK, Bench, Embedded, Gearmand, Worker, data, when
 
 from ci_gate.gearman import client
 from ci_gate.gearman.inquiry import registered_functions
@@ -20,7 +20,7 @@ gearmand_is_there = pytest.mark.skipif(GEARMAND is None, reason="gearmand is not
 NOTHING = b"{}"
 
 
-@pytest.fixture(params=[Embedded, Gear, pytest.param(Gearmand, marks=gearmand_is_there)])
+@pytest.fixture(params=[Embedded, GEAR, pytest.param(Gearmand, marks=gearmand_is_there)])
 async def server(request):
     made = request.param()
     await made.start()

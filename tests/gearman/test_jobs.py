@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from gear import constants
-from gearman_parts import GEARMAND, HOST, Embedded, Gear, Gearmand, when
+from gearman_parts import GEAR, GEARMAND, HOST, Embedded, Gearmand, when
 
 from ci_gate.gearman.job_runner import MOST_TRIES, JobError, JobRunner
 from ci_gate.gearman.job_worker import JobWorker
@@ -19,7 +19,7 @@ NORMAL = Precedence.NORMAL
 gearmand_is_there = pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")
 
 
-@pytest.fixture(params=[Embedded, Gear, pytest.param(Gearmand, marks=gearmand_is_there)])
+@pytest.fixture(params=[Embedded, GEAR, pytest.param(Gearmand, marks=gearmand_is_there)])
 async def server(request):
     made = request.param()
     await made.start()

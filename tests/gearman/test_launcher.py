@@ -6,12 +6,12 @@ import asyncio
 import json
 
 import pytest
-from gearman_parts import GEARMAND, QUICK, Bench, Embedded, Gear, Gearmand, Worker, data, request_for, when
+from gearman_parts import GEAR, GEARMAND, QUICK, Bench, Embedded, Gearmand, Worker, data, request_for, when
 
 from ci_gate.model.build import Precedence
 
 gearmand_is_there = pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")
-SERVERS = [Embedded, Gear, pytest.param(Gearmand, marks=gearmand_is_there)]
+SERVERS = [Embedded, GEAR, pytest.param(Gearmand, marks=gearmand_is_there)]
 ATTACHING = [Embedded, pytest.param(Gearmand, marks=gearmand_is_there)]
 
 

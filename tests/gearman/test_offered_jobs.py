@@ -7,7 +7,7 @@ import time
 
 import gear
 import pytest
-from gearman_parts import GEARMAND, HOST, Embedded, Gear, Gearmand, free_port
+from gearman_parts import GEAR, GEARMAND, HOST, Embedded, Gearmand, free_port
 
 from ci_gate.cli.main import main
 from ci_gate.gearman.inquiry import registered_functions
@@ -24,7 +24,7 @@ projects:
 
 
 @pytest.fixture(
-    params=[Embedded, Gear, pytest.param(Gearmand, marks=pytest.mark.skipif(not GEARMAND, reason="no gearmand"))]
+    params=[Embedded, GEAR, pytest.param(Gearmand, marks=pytest.mark.skipif(not GEARMAND, reason="no gearmand"))]
 )
 async def server(request):
     server = request.param()

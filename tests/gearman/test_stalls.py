@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from gear import constants
-from gearman_parts import GEARMAND, HOST, QUICK, Bench, Embedded, Gear, Gearmand, Worker, data, when
+from gearman_parts import GEAR, GEARMAND, HOST, QUICK, Bench, Embedded, Gearmand, Worker, data, when
 
 from ci_gate.gearman.inquiry import idle_workers
 from ci_gate.gearman.packets import PacketStream
@@ -17,7 +17,7 @@ SHORT = replace(QUICK, stall=0.3, stall_look=0.05)
 
 
 @pytest.fixture(
-    params=[Embedded, Gear, pytest.param(Gearmand, marks=pytest.mark.skipif(not GEARMAND, reason="no gearmand"))]
+    params=[Embedded, GEAR, pytest.param(Gearmand, marks=pytest.mark.skipif(not GEARMAND, reason="no gearmand"))]
 )
 async def server(request):
     made = request.param()

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import gear
 import pytest
 from certificates import Authority, anonymous
-from gearman_parts import GEARMAND, HOST, QUICK, Bench, Embedded, Gear, Gearmand, data, free_port, when
+from gearman_parts import GEAR, GEARMAND, HOST, QUICK, Bench, Embedded, Gear, Gearmand, data, free_port, when
 
 from ci_gate.cli.main import main
 from ci_gate.daemon.refusals import merger_refusals
@@ -88,7 +88,7 @@ class ProxiedGearmand:
 gearmand_is_there = pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")
 
 
-@pytest.fixture(params=[Embedded, Gear, pytest.param(ProxiedGearmand, marks=gearmand_is_there)])
+@pytest.fixture(params=[Embedded, GEAR, pytest.param(ProxiedGearmand, marks=gearmand_is_there)])
 async def server(request, server_files):
     made = request.param(server_files)
     await made.start()

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 from gear import constants
-from gearman_parts import DEADLINE_S, GEARMAND, HOST, QUICK, Bench, Embedded, Gear, Gearmand, data, when
+from gearman_parts import DEADLINE_S, GEAR, GEARMAND, HOST, QUICK, Bench, Embedded, Gearmand, data, when
 
 from ci_gate.gearman.inquiry import registered_functions
 from ci_gate.gearman.job_server import JobServer
@@ -25,7 +25,7 @@ STORM = 500
 
 gearmand_is_there = pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")
 RESTARTED = [Embedded, pytest.param(Gearmand, marks=gearmand_is_there)]
-ALL = [Embedded, Gear, pytest.param(Gearmand, marks=gearmand_is_there)]
+ALL = [Embedded, GEAR, pytest.param(Gearmand, marks=gearmand_is_there)]
 
 
 class Gate(Bench):

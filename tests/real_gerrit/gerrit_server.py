@@ -6,6 +6,7 @@ The two jars for authors of plugins hold the whole server but its web pages. Jav
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import re
@@ -144,24 +145,22 @@ def _major(java: Path) -> int:
 
 
 def _class_path(java: Path, version: str) -> str:
-    """Asked of Maven once; kept beside the jars that it names."""
+    """Asked of Maven once, by one test process at a time; kept beside the jars that it names."""
     kept = Path(f"~/.m2/ci-gate-real-gerrit-{version}.txt").expanduser()
-    if not kept.exists() or not all(Path(each).exists() for each in kept.read_text().split(":")):
-        written = kept.with_suffix(".new")
-        kept.parent.mkdir(exist_ok=True)
-        subprocess.run(
-            [
-                "mvn",
-                "-q",
-                "-B",
-                "-f",
-                str(POM),
-                f"-Dgerrit.version={version}",
-                RESOLVER,
-                f"-Dmdep.outputFile={written}",
-            ],
-            check=True,
-            env=os.environ | {"JAVA_HOME": str(java.parent.parent)},
-        )
-        written.replace(kept)
+    kept.parent.mkdir(exist_ok=True)
+    with kept.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists() or not all(Path(each).exists() for each in kept.read_text().split(":")):
+            _ask_maven(java, version, kept)
     return kept.read_text().strip()
+
+
+def _ask_maven(java: Path, version: str, kept: Path) -> None:
+    written = kept.with_suffix(".new")
+    wanted = [f"-Dgerrit.version={version}", RESOLVER, f"-Dmdep.outputFile={written}"]
+    subprocess.run(
+        ["mvn", "-q", "-B", "-f", str(POM), *wanted],
+        check=True,
+        env=os.environ | {"JAVA_HOME": str(java.parent.parent)},
+    )
+    written.replace(kept)

@@ -71,8 +71,9 @@ async def test_a_later_fetch_negotiates_from_a_long_history(server):
     """With so many commits of its own that the client's request is large, and packed by gzip."""
     await server.git("clone", "-q", f"{server.url}/org/app", "copy")
     copy = server.here / "copy"
-    for number in range(120):
-        git(copy, "commit", "-q", "--allow-empty", "-m", str(number))
+    for number in range(120):  # later than all that the server has, whatever the time: the newest are offered first
+        later = {"GIT_COMMITTER_DATE": f"{3_000_000_000 + number} +0000"}
+        git(copy, "commit", "-q", "--allow-empty", "-m", str(number), variables=later)
     await server.run(copy, "-c", "protocol.version=0", "fetch", "-q", f"{server.url}/org/app", REF)
     assert git(copy, "rev-parse", "FETCH_HEAD").stdout.strip() == server.commit
     assert "gzip" in server.encodings
