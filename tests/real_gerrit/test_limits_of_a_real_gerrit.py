@@ -13,9 +13,10 @@ from gerrit_people import CI, DEV, PROJECTS
 
 from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit.commands import CommandPool
-from ci_gate.gerrit.missed import events_of, updated_changes
+from ci_gate.gerrit.missed import events_of
 from ci_gate.gerrit.query import query_change
 from ci_gate.gerrit.review import post_review
+from ci_gate.gerrit.ssh_access import SshAccess
 from ci_gate.gerrit.stream import EventStream
 from ci_gate.model.report import DeliveryOutcome, Review
 
@@ -118,10 +119,12 @@ async def test_one_that_is_quiet_answers_the_probe(settings):
         await running
 
 
-async def test_a_change_that_is_private_no_more_is_found_by_its_message(review, pool, settings):
+async def test_a_change_that_is_private_no_more_is_found_by_its_message(review, settings):
     since = time.time() - 2
     number = review.upload(ALPHA, {f"private-{time.monotonic_ns()}": "x\n"}, options="%private")
     review.server.rest("POST", f"changes/{number}/private.delete", {}, by=DEV)
-    rows = [each async for each in updated_changes(pool, [ALPHA], 60.0) if int(each["number"]) == number]
+    access = SshAccess(settings)
+    rows = [each async for each in access.updated_changes([ALPHA], 60.0) if int(each["number"]) == number]
+    await access.close()
     (row,) = rows
     assert "private-state-changed" in [each.type for each in events_of(row, since, settings)]
