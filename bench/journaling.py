@@ -21,11 +21,13 @@ from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.settings import Settings
 from ci_gate.daemon.beginning import begin
 from ci_gate.daemon.layouts import digest_of, encode_layout
+from ci_gate.daemon.leadership import Lead
 from ci_gate.daemon.outstanding import Outstanding
 from ci_gate.daemon.recorder import Recorder
 from ci_gate.daemon.records import encode_effects, encode_input
 from ci_gate.daemon.recovery import Standing, keep
 from ci_gate.daemon.snapshotting import EVERY
+from ci_gate.daemon.standing_by import Turn
 from ci_gate.model.options import SchedulerSettings
 from ci_gate.scheduler.effects import Effect
 from ci_gate.scheduler.inputs import Input, TimerFired
@@ -167,13 +169,13 @@ async def _restart(folder: Path) -> tuple[float, float]:
 def restart(folder: Path) -> None:
     layout = Bench(QUEUES).scheduler.layout
     settings = Settings(folder / "ci.conf", folder / "layout.yaml", folder)
-    beginning = begin(settings, LoadedLayout(layout, Functions({})))
+    beginning = begin(settings, LoadedLayout(layout, Functions({})), Turn(Lead()))
     scheduler = beginning.standing.scheduler
     scheduler.handle(TimerFired(2.0, "none"))
     decided_at, used = time.time(), time.process_time()
     items = len(scheduler.states_in_use())
     print(json.dumps([decided_at, used, items]))
-    beginning.close()
+    beginning.journal.close()
 
 
 if __name__ == "__main__":
