@@ -15,7 +15,7 @@ from sqlalchemy.exc import DatabaseError
 from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.settings import Settings
 from ci_gate.daemon.functions import FunctionOracle
-from ci_gate.daemon.history import tidy
+from ci_gate.daemon.history import Retention, tidy
 from ci_gate.daemon.layouts import digest_of, encode_layout
 from ci_gate.daemon.leadership import Lead
 from ci_gate.daemon.outstanding import Outstanding
@@ -27,9 +27,6 @@ from ci_gate.scheduler.identifiers import SEED_BYTES
 from ci_gate.scheduler.scheduler import Scheduler
 from ci_gate.sql.address import with_limits
 from ci_gate.store.journal import Journal, default_address, file_of
-
-DAY_S = 86_400.0
-MB = 1024 * 1024
 
 log = structlog.stdlib.get_logger("zuul.Journal")
 
@@ -107,13 +104,7 @@ def _begin(settings: Settings, loaded: LoadedLayout, journal: Journal, turn: Tur
     keep(journal, standing, now)
     if lost:
         journal.note_loss()
-    database = settings.database
-    problem = tidy(
-        journal,
-        steps_before=now - database.retention_days * DAY_S,
-        most_bytes=database.retention_size_mb * MB,
-        builds_before=now - database.history_days * DAY_S,
-    )
+    problem = tidy(journal, Retention.of(settings.database, now))
     if problem is not None:
         log.warning("old steps and builds cannot be forgotten", reason=problem)
     made_elsewhere = states_made(journal, standing.scheduler.states_in_use()) if turn.from_elsewhere else ()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import structlog
 
+from ci_gate.config.settings import DatabaseSettings
 from ci_gate.daemon.records import decode_effects
 from ci_gate.model.history import PastBuildSet
 from ci_gate.scheduler.effects import Effect, RecordHistory
 from ci_gate.store.journal import Journal
 
 AT_ONCE = 200  # steps in one transaction
+DAY_S = 86_400.0
+MB = 1024 * 1024
 
 log = structlog.stdlib.get_logger("zuul.Journal")
 
@@ -60,16 +64,32 @@ class HistoryWriter:
             self._is_behind = False
 
 
-def tidy(journal: Journal, *, steps_before: float, most_bytes: int, builds_before: float) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What may be forgotten: times in seconds since the epoch; ``most_bytes`` of steps and snapshots stay, roughly."""
+
+    steps_before: float
+    most_bytes: int
+    builds_before: float
+
+    @classmethod
+    def of(cls, database: DatabaseSettings, now: float) -> Retention:
+        return cls(
+            steps_before=now - database.retention_days * DAY_S,
+            most_bytes=database.retention_size_mb * MB,
+            builds_before=now - database.history_days * DAY_S,
+        )
+
+
+def tidy(journal: Journal, retention: Retention) -> str | None:
     """Forget old steps and old builds; no step that the history has not seen. Blocks. What went wrong, if anything.
 
-    Times are in seconds since the epoch; ``most_bytes`` of steps and snapshots are kept, roughly. What fails is done
-    the next time: the service goes on without it.
+    What fails is done the next time: the service goes on without it.
     """
     try:
         catch_up(journal)
-        journal.trim(steps_before, most_bytes)
-        journal.trim_history(builds_before)
+        journal.trim(retention.steps_before, retention.most_bytes)
+        journal.trim_history(retention.builds_before)
     except Exception as problem:  # noqa: BLE001  # as above
         return first_line(problem)
     return None

@@ -17,8 +17,9 @@ from typing import Unpack
 import structlog
 
 from ci_gate.config.settings import Settings
-from ci_gate.daemon.beginning import DAY_S, address_of
+from ci_gate.daemon.beginning import address_of
 from ci_gate.daemon.builds import Builds
+from ci_gate.daemon.history import DAY_S, Retention
 from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.live_results import MOST_DECISIONS, LiveResults
 from ci_gate.daemon.outbox import Outbox, Tools
@@ -124,7 +125,7 @@ class Shadow:
 
     def _remembered(self, since: float) -> tuple[list[Said], list[EventReceived]]:
         """What was said, and events that may have come to the journal and not into the record."""
-        self._record.trim(time.time() - self._settings.database.history_days * DAY_S)
+        self._record.trim(Retention.of(self._settings.database, time.time()).builds_before)
         said = [decode(json.loads(each), Said) for each in self._record.between(since, float("inf"))]
         last = max((each.at for each in said if each.side is Side.LIVE), default=since)
         journal = Journal(address_of(self._settings))

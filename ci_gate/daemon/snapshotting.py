@@ -12,13 +12,13 @@ import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable
+from dataclasses import asdict
 
 import structlog
 
 from ci_gate.config.settings import DatabaseSettings
+from ci_gate.daemon.history import Retention, tidy
 
-DAY_S = 86_400.0
-MB = 1024 * 1024
 EVERY = 2_500  # steps: a restart decides them once more, in about a second
 LOOK_S = 5.0
 DEADLINE_S = 600.0
@@ -41,15 +41,7 @@ async def make_snapshot(address: str, database: DatabaseSettings) -> bool:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "ci_gate.daemon.snapshotting"), stdin=PIPE, stdout=DEVNULL, stderr=PIPE
     )
-    now = time.time()
-    request = json.dumps(
-        {
-            "address": address,
-            "steps_before": now - database.retention_days * DAY_S,
-            "most_bytes": database.retention_size_mb * MB,
-            "builds_before": now - database.history_days * DAY_S,
-        }
-    )
+    request = json.dumps({"address": address, "retention": asdict(Retention.of(database, time.time()))})
     try:
         async with asyncio.timeout(DEADLINE_S):
             _, told = await process.communicate(request.encode())
@@ -64,8 +56,7 @@ async def make_snapshot(address: str, database: DatabaseSettings) -> bool:
 
 
 def main() -> int:
-    from ci_gate.daemon.history import tidy  # noqa: PLC0415  # only the child needs them
-    from ci_gate.daemon.recovery import keep, recover  # noqa: PLC0415  # as above
+    from ci_gate.daemon.recovery import keep, recover  # noqa: PLC0415  # only the child needs them
     from ci_gate.store.journal import Journal  # noqa: PLC0415  # as above
 
     request = json.load(sys.stdin)
@@ -73,8 +64,7 @@ def main() -> int:
     standing, problem = recover(journal), None
     if standing is not None:
         keep(journal, standing, time.time())
-        del request["address"]
-        problem = tidy(journal, **request)
+        problem = tidy(journal, Retention(**request["retention"]))
     journal.close()
     if problem is not None:
         sys.stderr.write(problem)

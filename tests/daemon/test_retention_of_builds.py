@@ -7,7 +7,8 @@ import time
 import pytest
 
 from ci_gate.config.read_settings import read_settings
-from ci_gate.daemon.beginning import DAY_S, address_of, begin
+from ci_gate.daemon.beginning import address_of, begin
+from ci_gate.daemon.history import DAY_S
 from ci_gate.daemon.leadership import Lead
 from ci_gate.daemon.loading import load_for_service
 from ci_gate.daemon.snapshotting import make_snapshot

@@ -8,7 +8,7 @@ from scripted_world import check_pipeline, layout, project
 from sqlalchemy import create_engine, select
 from sqlalchemy.exc import OperationalError
 
-from ci_gate.daemon.history import HistoryWriter, catch_up, past_of, tidy
+from ci_gate.daemon.history import HistoryWriter, Retention, catch_up, past_of, tidy
 from ci_gate.daemon.outstanding import Outstanding
 from ci_gate.daemon.recorder import Recorder
 from ci_gate.daemon.records import decode_effects
@@ -89,14 +89,14 @@ def test_whatever_a_crash_left_out_is_written_from_the_journal_and_twice_is_once
 
 def test_a_step_is_not_forgotten_before_the_history_has_it(tmp_path):
     recorded = RecordedHistory(tmp_path, 3, snapshots=(249,))
-    assert tidy(recorded.journal, steps_before=1e12, most_bytes=10**9, builds_before=0.0) is None
+    assert tidy(recorded.journal, Retention(1e12, 10**9, 0.0)) is None
     assert list(recorded.journal.entries(0)) == []
     assert find_builds(reading_engine(recorded.address), Wanted())
 
 
 def test_old_builds_are_forgotten_with_the_steps(tmp_path):
     recorded = RecordedHistory(tmp_path, 3)
-    assert tidy(recorded.journal, steps_before=0.0, most_bytes=10**9, builds_before=1e12) is None
+    assert tidy(recorded.journal, Retention(0.0, 10**9, 1e12)) is None
     assert rows(recorded.address) == [[], [], []]
     assert list(recorded.journal.entries(0)), "steps have a time of their own"
 
@@ -133,7 +133,7 @@ async def test_a_history_that_cannot_be_written_stops_nothing_and_is_caught_up(t
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "keep_history", _away)
         await recorded_once(journal, effect)
-        assert tidy(journal, steps_before=1e12, most_bytes=10**9, builds_before=0.0) is not None
+        assert tidy(journal, Retention(1e12, 10**9, 0.0)) is not None
     assert journal.last_seq() == 1, "the step is there, and stays"
     assert find_builds(reading_engine(default_address(tmp_path)), Wanted()) == []
     writer = HistoryWriter(journal)
