@@ -48,11 +48,7 @@ class Listener:
     def on(cls, settings: GerritSettings, access: GerritAccess, marks: Marks, surroundings: Surroundings) -> Listener:
         def heard(event: Event) -> None:
             access.peer.labels.heard(event)
-            catching_up.arrived(event)
-
-        def posted(event: Event) -> None:
-            access.peer.labels.heard(event)
-            catching_up.posted(event)
+            take(event)
 
         def looked(state: CatchUp, seconds: float) -> None:
             surroundings.looked(state, seconds)
@@ -64,9 +60,9 @@ class Listener:
         catching_up = CatchingUp(settings, access, marks, replace(surroundings, looked=looked))
         stream: EventStream | Webhooks
         if settings.stream == WEBHOOKS:
-            stream = Webhooks(settings, posted, catching_up.gap)
+            take, stream = catching_up.posted, Webhooks(settings, heard, catching_up.gap)
         else:
-            stream = EventStream(settings, heard, catching_up.gap, access.peer.alert)
+            take, stream = catching_up.arrived, EventStream(settings, heard, catching_up.gap, access.peer.alert)
         return cls(stream, catching_up)
 
 

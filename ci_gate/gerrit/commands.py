@@ -67,6 +67,8 @@ class OutcomeUnknownError(Exception):
 
 
 class CommandPool(Peer):
+    """Commands over one connection, which is opened for the first and again when it broke. For the loop's thread."""
+
     def __init__(self, settings: GerritSettings, may_send: Callable[[], bool] = lambda: True) -> None:
         super().__init__(settings, may_send)
         self.batchings: dict[tuple[str, str], Batching] = {}  # of those who ask for single changes
@@ -95,8 +97,7 @@ class CommandPool(Peer):
         asked to set for it; not every server does.
         """
         while True:
-            async with self.pace.turn(urgent=urgent):
-                begun = time.monotonic()
+            async with self.turn(urgent=urgent) as begun:
                 text = command if isinstance(command, str) else command()
                 try:
                     asked = _Asked(text, stdin, environment or {})
@@ -105,9 +106,6 @@ class CommandPool(Peer):
                     if not self.pace.refused():
                         raise
                     log.warning("fewer commands at a time", connection=self.settings.name, reason=str(problem))
-                finally:
-                    self.pace.took(time.monotonic() - begun)
-                    self.measured(time.monotonic() - begun)
 
     async def _run(self, asked: _Asked, ends_at: float, *, repeatable: bool) -> CommandResult:
         try:

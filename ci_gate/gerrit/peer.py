@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import structlog
 
 from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit.labels import LabelWatch
-from ci_gate.gerrit.lengths import LONGEST_MESSAGE
+from ci_gate.gerrit.lengths import LONGEST_MESSAGE, cut, learned_limit
 from ci_gate.gerrit.pace import Pace
 
 log = structlog.stdlib.get_logger("zuul.GerritConnection")
@@ -35,3 +37,26 @@ class Peer:
         self.measured: Callable[[float], None] = lambda _: None
         self.labels = LabelWatch(user or settings.user, lambda text: self.alert(text))  # noqa: PLW0108  # one may be set later
         self.longest_message = LONGEST_MESSAGE
+
+    @asynccontextmanager
+    async def turn(self, *, urgent: bool) -> AsyncIterator[float]:
+        """One command's; waits until it may be sent. Gives the (monotonic) time when its turn came."""
+        async with self.pace.turn(urgent=urgent):
+            begun = time.monotonic()
+            try:
+                yield begun
+            finally:
+                took = time.monotonic() - begun
+                self.pace.took(took)
+                self.measured(took)
+
+    def cut(self, message: str) -> str:
+        """Not longer than this Gerrit takes."""
+        return cut(message, self.longest_message, self.settings.status_url)
+
+    def learn_limit(self, said: str) -> bool:
+        """Did it refuse a message for its length? From now on they are shorter."""
+        limit = learned_limit(said, self.longest_message)
+        if limit is not None:
+            self.longest_message = limit
+        return limit is not None

@@ -10,8 +10,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,11 +21,11 @@ import aiohttp
 import structlog
 
 from ci_gate.config.settings import GerritSettings
+from ci_gate.gerrit.attempts import ACCOUNT_PAUSE_S
 from ci_gate.gerrit.commands import NotSentError, OutcomeUnknownError
 from ci_gate.gerrit.peer import Peer
 
 CONNECT_S = 15.0
-ACCOUNT_PAUSE_S = 300.0  # hammering at a closed door gets accounts disabled
 LONGEST_PAUSE_S = 300.0
 MOST_ANSWER = 64 * 1024 * 1024
 MAGIC = ")]}'"
@@ -88,8 +87,8 @@ class RestSession(Peer):
         The deadline counts from the moment when the request's turn has come, upon which a ``query`` that is a function
         is asked for.
         """
-        async with self._turn(urgent=False):
-            ends_at = time.monotonic() + deadline_s
+        async with self.turn(urgent=False) as begun:
+            ends_at = begun + deadline_s
             wanted = query() if callable(query) else query
             try:
                 return await self._request("GET", path, wanted, None, ends_at)
@@ -101,18 +100,8 @@ class RestSession(Peer):
 
     async def post(self, path: str, body: object, *, deadline_s: float) -> Answer:
         """Before all that is only asked. Raises NotSentError or OutcomeUnknownError; never sent twice."""
-        async with self._turn(urgent=True):
-            return await self._request("POST", path, (), body, time.monotonic() + deadline_s)
-
-    @asynccontextmanager
-    async def _turn(self, *, urgent: bool) -> AsyncIterator[None]:
-        async with self.pace.turn(urgent=urgent):
-            begun = time.monotonic()
-            try:
-                yield
-            finally:
-                self.pace.took(time.monotonic() - begun)
-                self.measured(time.monotonic() - begun)
+        async with self.turn(urgent=True) as begun:
+            return await self._request("POST", path, (), body, begun + deadline_s)
 
     async def close(self) -> None:
         if self._session is not None:

@@ -12,7 +12,6 @@ from typing import Any
 
 from ci_gate.gerrit.commands import NotSentError, OutcomeUnknownError
 from ci_gate.gerrit.events import JsonObject
-from ci_gate.gerrit.lengths import cut, learned_limit
 from ci_gate.gerrit.query import QUERY_S
 from ci_gate.gerrit.refusals import Refusal, clean, deliver, is_ours, judge, message_only
 from ci_gate.gerrit.rest import Answer, RestSession, in_path
@@ -106,14 +105,12 @@ def input_of(review: Review) -> JsonObject:
 
 def as_taken(session: RestSession, review: Review) -> Review:
     """Not longer than this Gerrit takes."""
-    return replace(review, message=cut(review.message, session.longest_message, session.settings.status_url))
+    return replace(review, message=session.cut(review.message))
 
 
 def _judge(session: RestSession, review: Review, answer: Answer) -> Refusal:
     """By its words, and where these say nothing by its status."""
-    limit = learned_limit(answer.reason, session.longest_message)
-    if limit is not None:
-        session.longest_message = limit
+    if session.learn_limit(answer.reason):
         return Refusal(answer.reason, instead=review)
     refusal = judge(review, answer.reason)
     if refusal.outcome is DeliveryOutcome.REFUSED and answer.may_pass:

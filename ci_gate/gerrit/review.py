@@ -8,7 +8,6 @@ from dataclasses import replace
 from weakref import WeakKeyDictionary, WeakSet
 
 from ci_gate.gerrit.commands import CommandPool, CommandResult, NotSentError, OutcomeUnknownError
-from ci_gate.gerrit.lengths import cut, learned_limit
 from ci_gate.gerrit.query import JsonObject, QueryFailedError, query
 from ci_gate.gerrit.refusals import Refusal, clean, deliver, is_ours, judge
 from ci_gate.model.labels import normal_label
@@ -56,9 +55,7 @@ def _judge(pool: CommandPool, review: Review, result: CommandResult) -> Refusal:
 
 def _learn(pool: CommandPool, review: Review, result: CommandResult) -> bool:
     """Was it something that this server never takes, so that from now on it is not sent?"""
-    limit = learned_limit(result.stderr, pool.longest_message)
-    if limit is not None:
-        pool.longest_message = limit
+    if pool.learn_limit(result.stderr):
         return True
     option = BAD_OPTION.search(result.stderr)
     name = (option["option"] or option["value"]) if option else None
@@ -82,8 +79,7 @@ def _as_the_server_takes_it(pool: CommandPool, review: Review) -> Review:
     refused = _refused_options.get(pool, frozenset[str]())
     options = tuple(each for each in review.options if each[0] not in refused)
     flags = tuple(each for each in review.flags if each not in refused)
-    message = cut(review.message, pool.longest_message, pool.settings.status_url)
-    return replace(review, message=message, options=options, flags=flags)
+    return replace(review, message=pool.cut(review.message), options=options, flags=flags)
 
 
 def command_of(review: Review, *, old_labels: bool = False) -> str:
