@@ -207,5 +207,9 @@ def data(**values: object) -> bytes:
     return json.dumps({"name": "unit", "number": 7, "manager": "jenkins", "url": "http://j/7/"} | values).encode()
 
 
+gearmand_is_there = pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")
 GEAR = pytest.param(Gear, marks=pytest.mark.thorough)
 """The library's server, of which ours is a kind; that it serves too is proven by ``make thorough``."""
+
+GEARMANDS = pytest.param(Gearmand, marks=gearmand_is_there)
+SERVERS = [Embedded, GEAR, GEARMANDS]

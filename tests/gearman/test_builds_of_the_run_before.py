@@ -6,21 +6,12 @@ import asyncio
 import json
 
 import pytest
-from gearman_parts import GEAR, GEARMAND, QUICK, Bench, Embedded, Gearmand, Worker, data, request_for, when
+from gearman_parts import GEARMANDS, QUICK, Bench, Embedded, Worker, data, request_for, when
 
 from ci_gate.model.build import Begun
 
-gearmand_is_there = pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")
-ATTACHING = [Embedded, pytest.param(Gearmand, marks=gearmand_is_there)]
+ATTACHING = [Embedded, GEARMANDS]
 BEGUN = Begun("jenkins", 7)
-
-
-@pytest.fixture(params=[Embedded, GEAR, pytest.param(Gearmand, marks=gearmand_is_there)])
-async def server(request):
-    made = request.param()
-    await made.start()
-    yield made
-    await made.stop()
 
 
 @pytest.fixture

@@ -5,22 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 
-import pytest
-from gearman_parts import GEAR, GEARMAND, Bench, Embedded, Gearmand, Worker, data, when
+from gearman_parts import Bench, Worker, data, when
 
 from ci_gate.sandbox.jenkins import Jenkins, Node
 
 TEXT = '<a href="https://review/7">7,2</a>'
-
-
-@pytest.fixture(
-    params=[Embedded, GEAR, pytest.param(Gearmand, marks=pytest.mark.skipif(not GEARMAND, reason="no gearmand"))]
-)
-async def server(request):
-    made = request.param()
-    await made.start()
-    yield made
-    await made.stop()
 
 
 async def test_the_plugins_simulator_shows_what_a_build_is_about(server, tmp_path):

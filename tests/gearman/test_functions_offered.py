@@ -7,7 +7,7 @@ import json
 
 import gear
 import pytest
-from gearman_parts import GEAR, GEARMAND, HOST, Embedded, Gearmand, when
+from gearman_parts import HOST, SERVERS, Gearmand, when
 
 from ci_gate.gearman.functions_offered import OfferedFunctions
 from ci_gate.job_servers import Address
@@ -32,7 +32,7 @@ FUNCTIONS = {"zuul:enqueue": enqueue, "zuul:get_running_jobs": running, "zuul:pr
 
 
 @pytest.fixture(
-    params=[Embedded, GEAR, pytest.param(Gearmand, marks=pytest.mark.skipif(not GEARMAND, reason="no gearmand"))]
+    params=SERVERS
 )
 async def ask(request):
     server = request.param()

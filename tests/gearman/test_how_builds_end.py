@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from gear import constants
-from gearman_parts import GEAR, GEARMAND, HOST, QUICK, Bench, Embedded, Gearmand, Worker, data, when
+from gearman_parts import HOST, QUICK, Bench, Embedded, Gearmand, Worker, data, when
 
 from ci_gate.gearman import client
 from ci_gate.gearman.inquiry import registered_functions
@@ -16,23 +16,7 @@ from ci_gate.gearman.packets import PacketStream
 from ci_gate.job_servers import Address
 from ci_gate.sandbox.jenkins import Fault, Jenkins, Node
 
-gearmand_is_there = pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")
 NOTHING = b"{}"
-
-
-@pytest.fixture(params=[Embedded, GEAR, pytest.param(Gearmand, marks=gearmand_is_there)])
-async def server(request):
-    made = request.param()
-    await made.start()
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
-async def worker(server):
-    made = await asyncio.to_thread(Worker, server.port, "build:unit", "build:unit:big", "stop:jenkins")
-    yield made
-    await asyncio.to_thread(made.stop)
 
 
 @pytest.fixture

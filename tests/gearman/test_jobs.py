@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from gear import constants
-from gearman_parts import GEAR, GEARMAND, HOST, Embedded, Gearmand, when
+from gearman_parts import HOST, when
 
 from ci_gate.gearman.job_runner import MOST_TRIES, JobError, JobRunner
 from ci_gate.gearman.job_worker import JobWorker
@@ -16,15 +16,6 @@ from ci_gate.job_servers import Address
 from ci_gate.model.build import Precedence
 
 NORMAL = Precedence.NORMAL
-gearmand_is_there = pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")
-
-
-@pytest.fixture(params=[Embedded, GEAR, pytest.param(Gearmand, marks=gearmand_is_there)])
-async def server(request):
-    made = request.param()
-    await made.start()
-    yield made
-    await made.stop()
 
 
 @pytest.fixture

@@ -6,28 +6,11 @@ import asyncio
 import json
 
 import pytest
-from gearman_parts import GEAR, GEARMAND, QUICK, Bench, Embedded, Gearmand, Worker, data, request_for, when
+from gearman_parts import GEARMANDS, QUICK, Bench, Embedded, Worker, data, request_for, when
 
 from ci_gate.model.build import Precedence
 
-gearmand_is_there = pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")
-SERVERS = [Embedded, GEAR, pytest.param(Gearmand, marks=gearmand_is_there)]
-ATTACHING = [Embedded, pytest.param(Gearmand, marks=gearmand_is_there)]
-
-
-@pytest.fixture(params=SERVERS)
-async def server(request):
-    made = request.param()
-    await made.start()
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
-async def worker(server):
-    made = await asyncio.to_thread(Worker, server.port, "build:unit", "build:unit:big", "stop:jenkins")
-    yield made
-    await asyncio.to_thread(made.stop)
+ATTACHING = [Embedded, GEARMANDS]
 
 
 async def test_a_build_reaches_the_worker_as_the_protocol_says(server, worker, tmp_path):

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from gearman_parts import GEARMAND, Bench, Embedded, Gear, Gearmand, Worker, data, request_for, when
+from gearman_parts import GEARMANDS, Bench, Embedded, Gear, Gearmand, Worker, data, gearmand_is_there, request_for, when
 
 from ci_gate.config.settings import JenkinsSettings
 from ci_gate.jenkins.records import JenkinsRecords
@@ -17,8 +17,7 @@ from ci_gate.jenkins.watch import WatchTimes
 from ci_gate.model.build import Begun
 from ci_gate.sandbox.jenkins_rest import JenkinsRest, RestBuild, RestItem
 
-gearmand_is_there = pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")
-FORGETTING = [Gear, pytest.param(Gearmand, marks=gearmand_is_there)]
+FORGETTING = [Gear, GEARMANDS]
 TIMES = WatchTimes(limit=5.0, jobs_age=0.0, pause=0.2, shortest_wait=0.05, longest_wait=0.2, jitter=0.0)
 BEGUN = Begun("jenkins", 7)
 
@@ -104,7 +103,7 @@ async def test_what_ended_meanwhile_is_not_run_again(
     assert len(worker.jobs) == 1
 
 
-@pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")
+@gearmand_is_there
 async def test_what_runs_on_is_attached_to_without_asking_jenkins(jenkins, tmp_path):
     server = Gearmand()
     await server.start()
@@ -328,7 +327,7 @@ async def test_a_search_that_outlives_the_connection_asks_the_next_server(server
     await asyncio.to_thread(later.stop)
 
 
-@pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")
+@gearmand_is_there
 @pytest.mark.parametrize("ran", [False, True])
 async def test_what_gearmand_keeps_to_be_skipped_may_have_run(jenkins, tmp_path, ran):
     """It queues a job again when its worker is lost, and skips it when nobody waits for it."""

@@ -6,14 +6,14 @@ import asyncio
 from collections import Counter
 
 import pytest
-from gearman_parts import GEARMAND, HOST, Bench, Embedded, Gearmand, when
+from gearman_parts import GEARMANDS, HOST, Bench, Embedded, when
 
 from ci_gate.job_servers import Address
 from ci_gate.worker_connection import GearmanWorker, Job
 
 BUILDS, WORKERS, DYING = 2000, 200, 20
 
-SERVERS = [Embedded, pytest.param(Gearmand, marks=pytest.mark.skipif(GEARMAND is None, reason="no gearmand"))]
+SERVERS = [Embedded, GEARMANDS]
 
 
 class Executor:

@@ -7,7 +7,7 @@ import time
 
 import gear
 import pytest
-from gearman_parts import GEAR, GEARMAND, HOST, Embedded, Gearmand, free_port
+from gearman_parts import HOST, free_port
 
 from ci_gate.cli.main import main
 from ci_gate.gearman.inquiry import registered_functions
@@ -21,16 +21,6 @@ projects:
   - name: demo/app
     check: [unit, on-windows, noop, lost, nobodys]
 """
-
-
-@pytest.fixture(
-    params=[Embedded, GEAR, pytest.param(Gearmand, marks=pytest.mark.skipif(not GEARMAND, reason="no gearmand"))]
-)
-async def server(request):
-    server = request.param()
-    await server.start()
-    yield server
-    await server.stop()
 
 
 def worker(server, *functions: str) -> gear.Worker:

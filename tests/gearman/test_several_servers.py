@@ -7,7 +7,7 @@ from collections import Counter
 from contextlib import asynccontextmanager
 
 import pytest
-from gearman_parts import GEAR, GEARMAND, HOST, Bench, Embedded, Gearmand, free_port, when
+from gearman_parts import HOST, SERVERS, Bench, Embedded, free_port, when
 
 from ci_gate.gearman.job_runner import JobRunner
 from ci_gate.gearman.job_worker import JobWorker
@@ -15,10 +15,8 @@ from ci_gate.job_servers import Address
 from ci_gate.model.build import Precedence
 from ci_gate.worker_connection import GearmanWorker, Job
 
-gearmand_is_there = pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")
 
-
-@pytest.fixture(params=[Embedded, GEAR, pytest.param(Gearmand, marks=gearmand_is_there)])
+@pytest.fixture(params=SERVERS)
 async def pair(request):
     servers = request.param(), request.param()
     for each in servers:

@@ -5,25 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-import pytest
 from gear import constants
-from gearman_parts import GEAR, GEARMAND, HOST, QUICK, Bench, Embedded, Gearmand, Worker, data, when
+from gearman_parts import HOST, QUICK, Bench, Embedded, Worker, data, when
 
 from ci_gate.gearman.inquiry import idle_workers
 from ci_gate.gearman.packets import PacketStream
 from ci_gate.job_servers import Address
 
 SHORT = replace(QUICK, stall=0.3, stall_look=0.05)
-
-
-@pytest.fixture(
-    params=[Embedded, GEAR, pytest.param(Gearmand, marks=pytest.mark.skipif(not GEARMAND, reason="no gearmand"))]
-)
-async def server(request):
-    made = request.param()
-    await made.start()
-    yield made
-    await made.stop()
 
 
 class Hanging:

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import gear
 import pytest
 from certificates import Authority, anonymous
-from gearman_parts import GEAR, GEARMAND, HOST, QUICK, Bench, Embedded, Gear, Gearmand, data, free_port, when
+from gearman_parts import GEAR, HOST, QUICK, Bench, Embedded, Gear, Gearmand, data, free_port, gearmand_is_there, when
 
 from ci_gate.cli.main import main
 from ci_gate.daemon.refusals import merger_refusals
@@ -85,7 +85,6 @@ class ProxiedGearmand:
             target.transport.abort()
 
 
-gearmand_is_there = pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")
 
 
 @pytest.fixture(params=[Embedded, GEAR, pytest.param(ProxiedGearmand, marks=gearmand_is_there)])

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 from gear import constants
-from gearman_parts import DEADLINE_S, GEAR, GEARMAND, HOST, QUICK, Bench, Embedded, Gearmand, data, when
+from gearman_parts import DEADLINE_S, GEARMANDS, HOST, QUICK, Bench, Embedded, data, when
 
 from ci_gate.gearman.inquiry import registered_functions
 from ci_gate.gearman.job_server import JobServer
@@ -23,9 +23,7 @@ from ci_gate.worker_connection import GearmanWorker, Job
 BUILDS, EXECUTORS, BUILD_S = 400, 40, 0.01
 STORM = 500
 
-gearmand_is_there = pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")
-RESTARTED = [Embedded, pytest.param(Gearmand, marks=gearmand_is_there)]
-ALL = [Embedded, GEAR, pytest.param(Gearmand, marks=gearmand_is_there)]
+RESTARTED = [Embedded, GEARMANDS]
 
 
 class Gate(Bench):
@@ -173,14 +171,6 @@ class RawWorker:
 
     def close(self) -> None:
         self._stream.close()
-
-
-@pytest.fixture(params=ALL)
-async def server(request):
-    made = request.param()
-    await made.start()
-    yield made
-    await made.stop()
 
 
 async def test_a_worker_whose_connection_is_reset_loses_its_build_to_another(server, tmp_path):
