@@ -2,6 +2,7 @@
 
 import pytest
 from gerrit_parts import PROJECT, settings_for
+from rest_double import RestDouble
 
 from ci_gate.gerrit import attempts
 from ci_gate.gerrit.commands import CommandPool
@@ -46,3 +47,12 @@ def alone(monkeypatch, tmp_path):
     monkeypatch.setattr(attempts, "ATTEMPTS", attempts.Attempts())
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+
+
+@pytest.fixture
+async def double():
+    """A Gerrit that speaks HTTP, and does what it is told."""
+    made = RestDouble()
+    await made.start()
+    yield made
+    await made.stop()

@@ -17,14 +17,6 @@ from ci_gate.gerrit.ssh_access import SshAccess
 
 
 @pytest.fixture
-async def double():
-    made = RestDouble()
-    await made.start()
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
 async def access(double):
     made = RestAccess(double.settings())
     yield made

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from gerrit_parts import VERSIONS, recorded_rest
-from rest_double import LOGIN, PROJECT, Fault, RestDouble
+from rest_double import LOGIN, PROJECT, Fault
 
 from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit.rest import Answer, RestSession
@@ -21,14 +21,6 @@ from ci_gate.model.report import DeliveryOutcome, Review
 PATCH_SET = "3"
 REVIEW = Review("gerrit", PROJECT, "1", PATCH_SET, 'Build "succeeded".\n\n- job url : SUCCESS', (("Verified", 1),))
 SUBMIT = replace(REVIEW, flags=("submit",))
-
-
-@pytest.fixture
-async def double():
-    made = RestDouble()
-    await made.start()
-    yield made
-    await made.stop()
 
 
 @pytest.fixture
