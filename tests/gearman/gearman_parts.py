@@ -56,6 +56,21 @@ async def when(condition: Callable[[], object], what: str):
     return answer
 
 
+async def has_ended(server: Embedded | Gear | Gearmand, function: str) -> None:
+    """Until the server knows of no job of a function, waiting or running, by its ``status`` command."""
+    reader, writer = await asyncio.open_connection(HOST, server.port)
+    ends_at = time.monotonic() + DEADLINE_S
+    while True:
+        writer.write(b"status\n")
+        table = (await reader.readuntil(b".\n")).decode()
+        lines = [line.split("\t") for line in table.splitlines()[:-1]]
+        if all(total == "0" for name, total, *_ in lines if name == function):
+            break
+        assert time.monotonic() < ends_at, f"{function} has not ended: {table}"
+        await asyncio.sleep(0.005)
+    writer.close()
+
+
 class Embedded:
     """Our own server, in its child process."""
 

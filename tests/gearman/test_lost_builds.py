@@ -9,7 +9,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from gearman_parts import GEARMANDS, Bench, Embedded, Gear, Gearmand, Worker, data, gearmand_is_there, request_for, when
+from gearman_parts import (
+    GEARMANDS,
+    Bench,
+    Embedded,
+    Gear,
+    Gearmand,
+    Worker,
+    data,
+    gearmand_is_there,
+    has_ended,
+    request_for,
+    when,
+)
 
 from ci_gate.config.settings import JenkinsSettings
 from ci_gate.jenkins.records import JenkinsRecords
@@ -72,7 +84,10 @@ def at_jenkins(jenkins: JenkinsRest, uuid: str, path: str = "unit", number: int 
 
 
 async def left_behind(server, worker, folder, *, ends: bool = True) -> str:
-    """Launched by a service that is gone by now; its end, as number 7, was heard by nobody."""
+    """Launched by a service that is gone by now; its end, as number 7, was heard by nobody.
+
+    The server has had that end when this returns: one that comes later would reach whoever asks for the build next.
+    """
     async with Bench(server.port, folder) as before:
         unique = before.launch()
         job = await worker.job()
@@ -80,6 +95,7 @@ async def left_behind(server, worker, folder, *, ends: bool = True) -> str:
         await when(lambda: before.updates, "its start")
     if ends:
         job.sendWorkComplete(data(result="SUCCESS"))
+        await has_ended(server, "build:unit")
     return unique
 
 
