@@ -32,7 +32,7 @@ def _refusal(
     state: State, pipeline: PipelineState, queue: ChangeQueue, need: ChangeKey, record: Change | None
 ) -> Verdict | None:
     """The order of these counts: what is in the queue already must be current all the same."""
-    if record is None or pipeline.queue_of(record.project) is not queue:
+    if record is None or (need not in queue.by_key and pipeline.queue_of(record.project) is not queue):
         return failed(Code.NEED_ELSEWHERE, change=str(need))
     if not record.is_current:
         return failed(Code.NEED_OUTDATED, change=str(need))

@@ -1,7 +1,9 @@
 """A new layout takes over between two inputs (scheduler.md 13): what still has a place goes on as it was.
 
 Items keep their time of entry, build set, ref, merge and links; builds of jobs that are still theirs survive, others
-are cancelled. What has no place any more leaves without a word. Windows and failure counters start anew.
+are cancelled. What has no place any more leaves without a word; but what Gerrit is being told of stays in its pipeline
+until Gerrit has answered: it may be merged, and nothing may be tested or merged as if it were not. Windows and failure
+counters start anew.
 """
 
 from __future__ import annotations
@@ -61,7 +63,9 @@ def _has_place(step: Step, item: Item, new: PipelineState | None) -> bool:
     project = step.state.subject(item).project
     if new is None or new.pipeline.manager != item.pipeline.pipeline.manager:
         return False
-    return project in new.by_project if new.is_dependent else step.state.layout.tree(project, new.name) is not None
+    if new.is_dependent:
+        return item.reporting or project in new.by_project
+    return step.state.layout.tree(project, new.name) is not None
 
 
 def _drop(step: Step, item: Item) -> None:
@@ -96,7 +100,8 @@ def _move_to_shared_queues(step: Step, old: PipelineState, new: PipelineState) -
     for queue in old.queues:
         for item in queue.items:
             project, ahead = step.state.subject(item).project, item.item_ahead
-            target = queue_of.setdefault(project, ahead.queue if ahead else new.by_project[project])
+            target = queue_of.get(project) or (ahead.queue if ahead else _queue_now(new, project))
+            queue_of[project] = target
             if ahead is not None and ahead.queue is not target:
                 item.link(None)
                 for each in building.with_all_behind(item):
@@ -109,7 +114,12 @@ def _move_to_shared_queues(step: Step, old: PipelineState, new: PipelineState) -
             del queue.departing[item]
             target.departing[item] = None
             _settle_in(item, new, target)
-    new.staying = {name: queue for name, queue in queue_of.items() if new.by_project[name] is not queue}
+    new.staying = {name: queue for name, queue in queue_of.items() if new.by_project.get(name) is not queue}
+
+
+def _queue_now(new: PipelineState, project: str) -> ChangeQueue:
+    """Of its own, if the project has none any more."""
+    return new.by_project.get(project) or new.new_queue(project, new.pipeline.window.size)
 
 
 def _settle_in(item: Item, new: PipelineState, queue: ChangeQueue) -> None:

@@ -229,8 +229,9 @@ class PipelineState:
         return self.is_dependent or not (self.is_supercedent or self.pipeline.ignore_dependencies)
 
     def queue_of(self, project: str) -> ChangeQueue | None:
-        """The shared queue that changes of a project enter."""
-        return self.staying.get(project) or self.by_project.get(project)
+        """The shared queue that changes of a project enter; None if they may not enter at all."""
+        own = self.by_project.get(project)
+        return self.staying.get(project, own) if own else None
 
     def new_queue(self, name: str, window: int = 0) -> ChangeQueue:
         self.queues_made += 1
@@ -240,7 +241,7 @@ class PipelineState:
 
     def drop_if_empty(self, queue: ChangeQueue) -> None:
         """Queues of their own end with their last item; shared ones stay."""
-        if queue.items or queue.departing or self.is_dependent:
+        if queue.items or queue.departing or queue in self.by_project.values():
             return
         self.queues.remove(queue)
         if queue.line is not None:

@@ -10,6 +10,7 @@ from scripted_world import NoFunctions, World, check_pipeline, layout, project, 
 from ci_gate.model.layout import Job
 from ci_gate.model.report import DeliveryOutcome
 from ci_gate.scheduler.effects import Merge, SendReport
+from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.inputs import LayoutReplaced
 
 
@@ -125,7 +126,11 @@ def test_a_disabled_pipeline_is_enabled():
     assert world.ends("one", "C") != []
 
 
-def test_who_stands_on_one_whose_report_is_under_way_starts_anew_when_that_one_has_no_place_any_more():
+WITHOUT_PAIR = gate_world.layout_with(("gate: [one, two]", "post: [one]"))
+
+
+def reported_and_one_behind():
+    """A of demo/pair is being reported, B of demo/one stands on it."""
     world = gate_world.new_world(answers_reports=False)
     world.create("A", "demo/pair")
     world.create("B", "demo/one")
@@ -133,5 +138,56 @@ def test_who_stands_on_one_whose_report_is_under_way_starts_anew_when_that_one_h
     world.approved("B")
     world.ends("one", "A")
     world.ends("two", "A")
-    told = world.reload(gate_world.layout_with(("gate: [one, two]", "post: [one]")))
-    assert told == ["cancel one of B", "merge B→z3", "launch one for [B] on z3"]
+    return world
+
+
+def told_to_gerrit(world, name):
+    """Its start report, and then the one that submits it."""
+    for _ in range(2):
+        (report,) = [each for each in world.outstanding(SendReport) if world._name(each.report.number, "1") == name]
+        world._submit(report.report)
+        told = world.delivers(report)
+    return told
+
+
+def test_who_stands_on_one_that_is_being_reported_goes_on_although_that_one_has_no_place_any_more():
+    world = reported_and_one_behind()
+    assert world.reload(WITHOUT_PAIR) == []
+    assert world.queues_text() == "gate: A, B (on A)"
+    world.ends("one", "B")
+    told_to_gerrit(world, "A")
+    assert world.queues_text() == "gate: B"
+    told_to_gerrit(world, "B")
+    assert [world.details(each).status for each in "AB"] == ["MERGED", "MERGED"]
+    assert {each.name for each in world.scheduler._state.pipelines["gate"].queues} == {
+        each.display_name for each in WITHOUT_PAIR.queues["gate"]
+    }
+
+
+def test_who_stands_on_one_that_is_not_merged_after_all_starts_anew():
+    world = reported_and_one_behind()
+    world.reload(WITHOUT_PAIR)
+    world.refuses_to_submit.add("A")
+    assert told_to_gerrit(world, "A")[:3] == ["cancel one of B", "merge B→z3", "launch one for [B] on z3"]
+
+
+def test_what_is_being_submitted_is_in_front_of_all_that_come_when_its_project_is_back():
+    world = reported_and_one_behind()
+    world.reload(WITHOUT_PAIR)
+    world.reload(gate_world.THE_LAYOUT)
+    world.create("C", "demo/pair")
+    assert "merge A→z1 B→z2 C→z3" in world.approved("C")
+    assert world.queues_text() == "gate: A, B (on A), C (on B)"
+
+
+def test_what_is_being_submitted_alone_is_in_front_too():
+    world = gate_world.new_world(answers_reports=False)
+    world.create("A", "demo/docs")
+    world.approved("A")
+    world.ends("docs-build", "A")
+    world.reload(gate_world.layout_with(("gate: [docs-build]", "post: [docs-build]")))
+    world.create("B", "demo/docs")
+    assert world.approved("B") == []  # it may not enter
+    assert Code.NO_QUEUE in world.codes()
+    world.reload(gate_world.THE_LAYOUT)
+    assert "merge A→z1 B→z2" in world.approved("B")

@@ -128,29 +128,22 @@ class Reference(JobRules):
         if self.records.refresh(*key, set()) is not None:
             self.enter(lane, key, by_hand=True)
 
-    def _drop(self, lane: Lane, queue: Queue, item: Item) -> None:
-        """It has no place in the new layout."""
-        if not item.reported:
-            self.withdraw(lane, item)
-            return
-        for each in item.behind:  # whether it will be merged is not known
-            self._reset(lane, each)
-        self._leave(queue, item)
-
     def reload(self, layout: Layout) -> None:
-        """13, with what is fixed: links stay, and who follows a head goes by the same rule as the head."""
+        """13, with what is fixed: links stay, who follows a head goes by the same rule as the head, and what is
+        reported stays until Gerrit has answered.
+        """
         former, self.layout, self.lanes = self.lanes, layout, lanes_of(layout)
         for old, new in zip(former, self.lanes, strict=True):
             for queue in old.queues:
                 for item in [each for each in queue.items if each.live]:
                     project = self.project(item.key)
                     place = new.by_project.get(project) if new.dependent else layout.tree(project, new.pipeline.name)
-                    if place is None:
-                        self._drop(old, queue, item)
+                    if place is None and not item.reported:
+                        self.withdraw(old, item)
                 if not new.dependent:
                     new.queues.append(queue)
                 for item in queue.items if new.dependent else ():
-                    new.by_project[self.project(item.key)].items.append(item)
+                    self._queue_after_reload(new, item).items.append(item)
         for lane, _, item in self.everything():
             wanted, mine = self.jobs(lane, item), item.builds_of
             for job in [job for job in mine.builds if job not in wanted and not item.reported]:
@@ -160,6 +153,14 @@ class Reference(JobRules):
             for job in list(mine.builds):
                 if self.is_failed(item, job):
                     self._skip_below(lane, item, job)
+
+    def _queue_after_reload(self, lane: Lane, item: Item) -> Queue:
+        """Where its project is already, or where the item is that it stands on, or its project's own."""
+        followed = next((each for each in lane.queues if item.ahead in each.items), None)
+        queue = self._with_project(lane, item.key) or followed or lane.by_project.get(self.project(item.key))
+        if queue is None:
+            lane.queues.append(queue := Queue(lane.pipeline.window.size))
+        return queue
 
     def withdraw(self, lane: Lane, item: Item) -> None:
         queue = next(each for each in lane.queues if item in each.items)
@@ -187,7 +188,7 @@ class Reference(JobRules):
         if live and not by_hand and not self._meets_requirements(lane, record):  # 3
             return False
         if queue is None:  # 4
-            queue = lane.by_project.get(self.project(key)) if lane.dependent else Queue()
+            queue = self.queue_of(lane, key) if lane.dependent else Queue()
         needs = self._missing(lane, queue, record) if queue is not None else None
         if queue is None or needs is None or (lane.dependent and not all(self.is_ready(each) for each in needs)):  # 5
             return False
@@ -203,10 +204,20 @@ class Reference(JobRules):
         if live and not quiet and not lane.disabled and lane.pipeline.start:  # 8
             self.tell(lane, "start", key)
         for each in record.needed_by if lane.dependent else ():  # 9
-            in_this_queue = each in self.records.by_key and lane.by_project.get(self.project(each)) is queue
+            in_this_queue = each in self.records.by_key and self.queue_of(lane, each) is queue
             if in_this_queue and self.is_ready(each):
                 self.enter(lane, each, **flags)
         return True
+
+    def queue_of(self, lane: Lane, key: Key) -> Queue | None:
+        """That changes of its project enter: where others of it are, or the one that the layout has for it."""
+        own = lane.by_project.get(self.project(key))
+        return (self._with_project(lane, key) or own) if own else None
+
+    def _with_project(self, lane: Lane, key: Key) -> Queue | None:
+        project = self.project(key)
+        there = (each for each in lane.queues if any(self.project(item.key) == project for item in each.items))
+        return next(there, None)
 
     def is_ready(self, key: Key) -> bool:
         return self.records.by_key[key].ready
@@ -226,11 +237,11 @@ class Reference(JobRules):
             need = self.records.by_key.get(key)
             if need is not None and need.merged:
                 continue
-            if lane.dependent and (
-                need is None or lane.by_project.get(self.project(key)) is not queue or not need.current
-            ):
+            inside = any(each.key == key for each in queue.items)
+            provided = need is not None and need.current and (inside or self.queue_of(lane, key) is queue)
+            if lane.dependent and not provided:
                 return None
-            if all(each.key != key for each in queue.items):
+            if not inside:
                 missing.append(key)
         return missing
 
