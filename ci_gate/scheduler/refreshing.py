@@ -208,12 +208,20 @@ def _finish(step: Step, change: ChangeId, refresh: Refresh, gathering: Gathering
     for record in records.values():
         if not news[record.number]:
             continue  # another gathering asked for it later, and was answered sooner
-        if record.key in cycle and record.key in known.users:
+        if record.key in known.users and _would_close_a_cycle(step.state, records, record):
             continue  # what is inside goes on with the relations that it had
         if known.remember(record):
             touch(step, record.key)
     for waiting in served:
         waiting.ready, waiting.details, waiting.cycle = True, details, cycle
+
+
+def _would_close_a_cycle(state: State, records: dict[ChangeKey, Change], record: Change) -> bool:
+    """Whoever the refresh is for: others that it shows may need themselves, or each other."""
+    known = state.records.change(record.key)
+    if known is not None and known.needs == record.needs:
+        return False
+    return record.key in cycle_from(record.key, lambda key: _needs(state, records, key))
 
 
 def _needs(state: State, records: dict[ChangeKey, Change], key: ChangeKey) -> tuple[ChangeKey, ...]:

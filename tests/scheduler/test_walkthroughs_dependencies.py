@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 from gate_world import NOT_READY, earlier, layout_with, new_world, play
+from scripted_world import change_id_of
 
 from ci_gate.scheduler.effects import QueryChange, SearchChanges
 from ci_gate.scheduler.explain import Code
@@ -370,4 +372,21 @@ def test_a_series_merges_one_after_another_though_gerrit_has_not_told_of_the_fir
             "report C: success (Verified=+2 submit): one SUCCESS, two SUCCESS",
             "",
         ),
+    )
+
+
+@pytest.mark.parametrize("needs", ["A", "BA"])
+def test_what_is_inside_goes_on_when_the_refresh_of_another_shows_that_it_needs_itself(needs):
+    """B's own relations have no circle: the search for those that name B finds A."""
+    world = new_world()
+    world.create("A", "demo/one")
+    world.create("B", "demo/one", ready=False)
+    world.approved("A")
+    footers = "".join(f"Depends-On: {change_id_of(each)}\n" for each in needs + "B")
+    message = f"Change something\n\n{footers}Change-Id: {change_id_of('A')}\n"
+    world.change("A", commit_message=message)
+    play(
+        world,
+        (lambda: world.comment("B", "nice"), "", "gate: A"),
+        (lambda: world.ends("one", "A"), "report A: success (Verified=+2 submit): one SUCCESS", ""),
     )
