@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from sqlalchemy import Connection, NullPool, create_engine, func, insert, select, text
 
-from ci_gate.store.journal import RELEASED
+from ci_gate.store.journal import IDLE_S, RELEASED
 from ci_gate.store.migrate import bring_up_to_date, version_of
 from ci_gate.store.tables import leader, progress
 
@@ -117,6 +117,7 @@ class LeaderSession:
             if seen is not None:
                 self._end(seen.backend)
             return None
+        self._end_what_stands_still()
         taken = None
         with self._connection.begin():
             if self._row(for_update=True) == seen:
@@ -186,3 +187,18 @@ class LeaderSession:
         )
         with self._connection.begin():
             self._connection.execute(ending, {"pid": backend, "name": SESSION})
+
+    def _end_what_stands_still(self) -> None:
+        """A leader may have stopped while it sent the steps of a commit. The server still waits for the rest of them,
+        and its limit for idle transactions does not count then.
+        """
+        ending = text(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid IN (SELECT pid FROM pg_locks WHERE granted AND mode = 'RowExclusiveLock' "
+            "AND relation IN (CAST(:leader AS regclass), CAST(:progress AS regclass))) "
+            "AND pid <> pg_backend_pid() AND datname = current_database() "
+            "AND xact_start < clock_timestamp() - make_interval(secs => :seconds)"
+        )
+        tables = {"leader": leader.name, "progress": progress.name}
+        with self._connection.begin():
+            self._connection.execute(ending, {**tables, "seconds": float(IDLE_S)})

@@ -125,7 +125,21 @@ def test_a_commit_that_is_under_way_is_seen_by_the_next_leader(sessions, address
     old.close()
 
 
-def test_a_leader_that_stands_still_in_a_commit_keeps_nobody_out(sessions, address):
+def stops_between_two_statements(_: Journal) -> None:
+    """The server knows that nothing is on its way."""
+
+
+def stops_while_it_sends(journal: Journal) -> None:
+    """Several steps are one statement and many rows, of which the server has had some."""
+    connection = journal._connection.connection.driver_connection.pgconn
+    connection.enter_pipeline_mode()
+    connection.send_query_params(b"INSERT INTO ci_gate_progress VALUES ('other', 1, 1)", [])
+    connection.send_flush_request()
+    assert connection.flush() == 0
+
+
+@pytest.mark.parametrize("stops", [stops_between_two_statements, stops_while_it_sends])
+def test_a_leader_that_stands_still_in_a_commit_keeps_nobody_out(sessions, address, stops):
     first, second = sessions
     old = Journal(address, first.take(None, ADA, 5.0))
     old.append([entry(1)], released=0)
@@ -133,13 +147,16 @@ def test_a_leader_that_stands_still_in_a_commit_keeps_nobody_out(sessions, addre
     seen, taken = second.look(), None
     old._connection.begin()
     old._note_released(1)
+    stops(old)
     while taken is None:
         with suppress(SQLAlchemyError):  # it waits for the row, though not for ever
             taken = second.take(seen, BOB, 6.0)
     assert taken == 2
-    with pytest.raises(SQLAlchemyError):
-        old._connection.execute(text("UPDATE ci_gate_journal SET kind = 'Late'"))
+    driver = old._connection.connection.driver_connection
+    ended = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
+    assert second._connection.scalar(ended, {"pid": driver.pgconn.backend_pid}) == 0, "it might still write"
     assert [each.kind for each in Journal(address).entries(0)] == ["TimerFired"]
+    old._connection.invalidate()
     old.close()
 
 
