@@ -15,7 +15,7 @@ from ci_gate.config.settings import GearmanServerSettings, GearmanSettings
 from ci_gate.gearman.launcher import GearmanLauncher
 from ci_gate.gearman.server_process import ServerProcess
 from ci_gate.model.build import BuildEnd, BuildRequest, BuildUpdate
-from ci_gate.sandbox.world import free_port
+from ci_gate.sandbox.ports import free_port
 
 RUNS = 5
 BUILDS = 1000

@@ -17,7 +17,7 @@ from ci_gate.gearman.server_process import ServerProcess
 from ci_gate.jenkins.bridge import Bridge
 from ci_gate.model.build import BuildEnd, BuildRequest, BuildUpdate
 from ci_gate.sandbox.jenkins_rest import JenkinsRest
-from ci_gate.sandbox.world import free_port
+from ci_gate.sandbox.ports import free_port
 
 HOST = "127.0.0.1"
 JOBS, FOLDERS, BUILDS = 50, 5, 200

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ci_gate.sandbox.world import free_port
+from ci_gate.sandbox.ports import free_port
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 HOST = "127.0.0.1"

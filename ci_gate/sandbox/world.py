@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping, Set
@@ -19,6 +18,7 @@ from typing import Self
 
 from ci_gate.sandbox.gerrit import HOST, SandboxGerrit
 from ci_gate.sandbox.jenkins import Jenkins, Node
+from ci_gate.sandbox.ports import free_port
 
 CI_ACCOUNT = "demo-ci"
 START_S = 30.0
@@ -201,14 +201,6 @@ class World:
 
     def end_of_log(self, lines: int = 40) -> str:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def with_values(text: str, values: Values, *, without: Set[tuple[str, str]]) -> str:

@@ -14,6 +14,7 @@ import pytest
 from ci_gate.daemon.draining import keep, read_kept
 from ci_gate.merger.claim import claimed
 from ci_gate.model.event import Event
+from ci_gate.sandbox.ports import free_port
 from ci_gate.scheduler.inputs import EventReceived
 
 LAYOUT = """pipelines:
@@ -61,12 +62,6 @@ class Place:
         assert len(said) == 1, lines
         assert "Traceback" not in "\n".join(lines)
         return said[0].removeprefix("ci-gate: cannot start: ")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import time
 import pytest
 from cloner_site import ENVIRONMENT
 
-from ci_gate.sandbox.world import free_port
+from ci_gate.sandbox.ports import free_port
 
 
 @pytest.fixture

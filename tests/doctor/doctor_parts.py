@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import gear
 from ci_gate.doctor.check import Finding, Mark
 from ci_gate.doctor.examination import examine
 from ci_gate.doctor.running import UnwaitedThreads
+from ci_gate.sandbox.ports import free_port
 
 HOST = "127.0.0.1"
 LAYOUT = """pipelines:
@@ -25,12 +25,6 @@ projects:
 """
 GATING = LAYOUT.replace("Independent", "Dependent")
 SUBMITTING = LAYOUT.replace("Verified: 1}", "Verified: 1, submit: true}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
 
 
 class DoctorSite:

@@ -3,58 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
-import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import gear
 import pytest
-from doctor_parts import HOST, LAYOUT, assert_good, assert_wrong, free_port, worker
+from doctor_parts import HOST, LAYOUT, assert_good, assert_wrong, worker
+from gearmand_server import Gearmand, gearmand_is_there
 
 from ci_gate.doctor import gearman
 from ci_gate.doctor.check import Mark
 from ci_gate.gearman.inquiry import Address, InquiryError, registered_functions
 from ci_gate.gearman.job_server import JobServer
+from ci_gate.sandbox.ports import free_port
 
 DEADLINE_S = 10.0
-GEARMAND = shutil.which("gearmand", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 
 
-def our_server() -> tuple[int, Callable[[], object]]:
+@asynccontextmanager
+async def our_server() -> AsyncIterator[int]:
     server = JobServer(HOST, 0)
-    return server.port, server.shutdown
+    yield server.port
+    await asyncio.to_thread(server.shutdown)
 
 
-def gears_server() -> tuple[int, Callable[[], object]]:
+@asynccontextmanager
+async def gears_server() -> AsyncIterator[int]:
     server = gear.Server(free_port(), HOST)
-    return server.port, server.shutdown
+    yield server.port
+    await asyncio.to_thread(server.shutdown)
 
 
-def gearmand() -> tuple[int, Callable[[], object]]:
-    port = free_port()
-    command = [str(GEARMAND), f"--listen={HOST}", f"--port={port}", "--log-file=stderr"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-
-    def stop() -> None:
-        process.terminate()
-        process.wait(DEADLINE_S)
-
-    return port, stop
+@asynccontextmanager
+async def gearmand() -> AsyncIterator[int]:
+    async with Gearmand() as server:
+        yield server.port
 
 
-@pytest.fixture(
-    params=[
-        our_server,
-        gears_server,
-        pytest.param(gearmand, marks=pytest.mark.skipif(not GEARMAND, reason="no gearmand")),
-    ]
-)
+@pytest.fixture(params=[our_server, gears_server, pytest.param(gearmand, marks=gearmand_is_there)])
 async def port(request):
-    port, stop = request.param()
-    yield port
-    await asyncio.to_thread(stop)
+    async with request.param() as port:
+        yield port
 
 
 async def offered(port: int, function: str) -> None:

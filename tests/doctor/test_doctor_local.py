@@ -12,9 +12,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from doctor_parts import LAYOUT, DoctorSite, assert_good, assert_wrong, free_port
+from doctor_parts import LAYOUT, DoctorSite, assert_good, assert_wrong
 
 from ci_gate.doctor.check import Mark
+from ci_gate.sandbox.ports import free_port
 from ci_gate.store.journal import Journal, default_address
 
 HOME = "This machine"

@@ -13,7 +13,8 @@ from pathlib import Path
 from e2e_site import EXAMPLES, JOB, PROJECT, Site, when
 
 from ci_gate.sandbox.gerrit import HOST
-from ci_gate.sandbox.world import CI_ACCOUNT, World, free_port, with_values
+from ci_gate.sandbox.ports import free_port
+from ci_gate.sandbox.world import CI_ACCOUNT, World, with_values
 
 SHADOW = "shadow-ci"
 

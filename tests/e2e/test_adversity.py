@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
 import time
 
 import pytest
 from e2e_site import DEADLINE_S, EXAMPLES, JOB, PROJECT, Site, when
+from gearmand_server import Gearmand, gearmand_is_there
 
 from ci_gate.sandbox.gerrit import SandboxGerrit
-from ci_gate.sandbox.world import CI_ACCOUNT, World, free_port
+from ci_gate.sandbox.world import CI_ACCOUNT, World
 
 pytestmark = pytest.mark.e2e
 
-GEARMAND = shutil.which("gearmand", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 
 TWO_GERRITS = """
 pipelines:
@@ -112,29 +110,21 @@ async def test_a_gerrit_that_cannot_be_reached_at_start_is_tried_again(idle_site
     await idle_site.vote(change.number, +1)
 
 
-@pytest.mark.skipif(GEARMAND is None, reason="gearmand (Debian's gearman-job-server) is not installed")
+@gearmand_is_there
 async def test_debians_gearmand_serves_as_well(tmp_path):
-    port = free_port()
-    server = subprocess.Popen(
-        [GEARMAND, "--listen=127.0.0.1", f"--port={port}", "--log-file=stderr"], stderr=subprocess.DEVNULL
-    )
-    try:
-        settings = {("gearman_server", "start"): "false"}
-        async with World(tmp_path, EXAMPLES, settings=settings, gearman_port=port) as world:
-            site = Site(world)
-            await site.start()
-            change = site.upload()
-            await site.vote(change.number, +1)
-            site.jenkins.hold(JOB)
-            site.gerrit.comment(change.number, by="dev", message="recheck")
-            build = await site.jenkins.running(JOB)
-            site.gerrit.create_patch_set(change.number, {"file": "better\n"})
-            await when(lambda: build.result == "ABORTED", "the end of the build of the older patch set")
-            site.jenkins.release(JOB)
-            await site.reports(change.number, 2)
-    finally:
-        server.terminate()
-        server.wait(timeout=10)
+    settings = {("gearman_server", "start"): "false"}
+    async with Gearmand() as server, World(tmp_path, EXAMPLES, settings=settings, gearman_port=server.port) as world:
+        site = Site(world)
+        await site.start()
+        change = site.upload()
+        await site.vote(change.number, +1)
+        site.jenkins.hold(JOB)
+        site.gerrit.comment(change.number, by="dev", message="recheck")
+        build = await site.jenkins.running(JOB)
+        site.gerrit.create_patch_set(change.number, {"file": "better\n"})
+        await when(lambda: build.result == "ABORTED", "the end of the build of the older patch set")
+        site.jenkins.release(JOB)
+        await site.reports(change.number, 2)
 
 
 async def test_a_worker_that_dies_is_replaced_without_a_word(site):

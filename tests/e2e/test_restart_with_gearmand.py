@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 import signal
-import socket
-from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
 
 import pytest
 from e2e_site import EXAMPLES, JOB, Site, when
+from gearmand_server import Gearmand, gearmand_is_there
 
 from ci_gate.sandbox.jenkins_rest import JenkinsRest, RestBuild
 from ci_gate.sandbox.world import World
 
-GEARMAND = shutil.which("gearmand", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 SECTION = "jenkins main"
 
-pytestmark = [pytest.mark.e2e, pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")]
+pytestmark = [pytest.mark.e2e, gearmand_is_there]
 
 
 class Plugin:
@@ -54,26 +50,16 @@ async def plugin(tmp_path) -> AsyncIterator[Plugin]:
     layout = (EXAMPLES / "layout.yaml").read_text(encoding="utf-8")
     layout = layout.replace("\nprojects:\n", f"  - name: {JOB}\n    attempts: 1\n\nprojects:\n", 1)
     assert "attempts: 1" in layout
-    world = World(tmp_path / "world", EXAMPLES, settings=settings, layout=layout)
-    async with world:
-        command = [str(GEARMAND), "--listen=127.0.0.1", f"--port={world.gearman_port}", "--log-file=stderr"]
-        server = await asyncio.create_subprocess_exec(*command, stderr=DEVNULL)
-        try:
-            await when(lambda: listens(world.gearman_port), "gearmand")
-            site = Site(world)
-            await site.start()
-            world.jenkins.add_job(JOB, "test -f good", fetch=False)
-            yield Plugin(site, api)
-            await world.stop_service()
-        finally:
-            server.terminate()
-            await server.wait()
-            await api.stop()
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    async with (
+        Gearmand() as server,
+        World(tmp_path / "world", EXAMPLES, settings=settings, layout=layout, gearman_port=server.port) as world,
+    ):
+        site = Site(world)
+        await site.start()
+        world.jenkins.add_job(JOB, "test -f good", fetch=False)
+        yield Plugin(site, api)
+        await world.stop_service()
+    await api.stop()
 
 
 async def begun(site: Site, script: str):

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
-import socket
-import subprocess
 import threading
 import time
 import uuid
@@ -17,6 +14,7 @@ from pathlib import Path
 
 import gear
 import pytest
+from gearmand_server import Gearmand, gearmand_is_there
 
 from ci_gate.config.settings import GearmanServerSettings, GearmanSettings
 from ci_gate.gearman.launcher import GearmanLauncher
@@ -24,10 +22,10 @@ from ci_gate.gearman.server_process import ServerProcess
 from ci_gate.gearman.times import LauncherTimes
 from ci_gate.job_servers import TlsFiles
 from ci_gate.model.build import BuildEnd, BuildRequest, BuildUpdate
+from ci_gate.sandbox.ports import free_port
 
 HOST = "127.0.0.1"
 DEADLINE_S = 15.0
-GEARMAND = shutil.which("gearmand", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 QUICK = LauncherTimes(
     list_stable=0.2,
     list_limit=2.0,
@@ -40,12 +38,6 @@ QUICK = LauncherTimes(
     silence=0.5,
     doubt=0.2,
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
 
 
 async def when(condition: Callable[[], object], what: str):
@@ -110,35 +102,6 @@ class Gear:
         server, self._server = self._server, None
         if server:
             await asyncio.to_thread(server.shutdown)
-
-
-class Gearmand:
-    """Debian's gearman-job-server."""
-
-    def __init__(self, *options: str) -> None:
-        self.port = free_port()
-        self._options = options
-        self._process: subprocess.Popen | None = None
-
-    async def start(self) -> None:
-        command = [str(GEARMAND), f"--listen={HOST}", f"--port={self.port}", "--log-file=stderr", *self._options]
-        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        await when(self._listens, "gearmand")
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex((HOST, self.port)) == 0
-
-    async def stop(self) -> None:
-        process, self._process = self._process, None
-        if process:
-            process.terminate()
-            await asyncio.to_thread(process.wait, 10)
-
-    async def break_down(self) -> None:
-        self._process.kill()
-        await asyncio.to_thread(self._process.wait, 10)
-        await self.start()
 
 
 class Worker:
@@ -222,7 +185,6 @@ def data(**values: object) -> bytes:
     return json.dumps({"name": "unit", "number": 7, "manager": "jenkins", "url": "http://j/7/"} | values).encode()
 
 
-gearmand_is_there = pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")
 GEAR = pytest.param(Gear, marks=pytest.mark.thorough)
 """The library's server, of which ours is a kind; that it serves too is proven by ``make thorough``."""
 

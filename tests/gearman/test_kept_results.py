@@ -6,13 +6,14 @@ import asyncio
 import json
 
 import pytest
-from gearman_parts import HOST, Bench, Worker, data, free_port, when
+from gearman_parts import HOST, Bench, Worker, data, when
 
 from ci_gate.gearman import kept
 from ci_gate.gearman.job_server import JobServer
 from ci_gate.gearman.kept import KeptResults
 from ci_gate.gearman.waiting import ServerJob
 from ci_gate.job_servers import Address
+from ci_gate.sandbox.ports import free_port
 from ci_gate.worker_connection import GearmanWorker
 
 

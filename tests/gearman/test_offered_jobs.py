@@ -7,11 +7,12 @@ import time
 
 import gear
 import pytest
-from gearman_parts import HOST, free_port
+from gearman_parts import HOST
 
 from ci_gate.cli.main import main
 from ci_gate.gearman.inquiry import registered_functions
 from ci_gate.job_servers import Address
+from ci_gate.sandbox.ports import free_port
 
 LAYOUT = """pipelines:
   - name: check

@@ -12,10 +12,11 @@ from pathlib import Path
 from subprocess import PIPE
 
 import pytest
-from gearman_parts import HOST, free_port, when
+from gearman_parts import HOST, when
 
 from ci_gate.config.settings import GearmanServerSettings
 from ci_gate.gearman.server_process import GearmanServerError, ServerProcess
+from ci_gate.sandbox.ports import free_port
 
 SETTINGS = GearmanServerSettings(start=True, listen_address=HOST)
 

@@ -7,12 +7,13 @@ from collections import Counter
 from contextlib import asynccontextmanager
 
 import pytest
-from gearman_parts import HOST, SERVERS, Bench, Embedded, free_port, when
+from gearman_parts import HOST, SERVERS, Bench, Embedded, when
 
 from ci_gate.gearman.job_runner import JobRunner
 from ci_gate.gearman.job_worker import JobWorker
 from ci_gate.job_servers import Address
 from ci_gate.model.build import Precedence
+from ci_gate.sandbox.ports import free_port
 from ci_gate.worker_connection import GearmanWorker, Job
 
 

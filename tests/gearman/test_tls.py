@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import gear
 import pytest
 from certificates import Authority, anonymous
-from gearman_parts import GEAR, HOST, QUICK, Bench, Embedded, Gear, Gearmand, data, free_port, gearmand_is_there, when
+from gearman_parts import GEAR, HOST, QUICK, Bench, Embedded, Gear, Gearmand, data, gearmand_is_there, when
 
 from ci_gate.cli.main import main
 from ci_gate.daemon.refusals import merger_refusals
@@ -26,6 +26,7 @@ from ci_gate.gearman.server_process import GearmanServerError, ServerProcess
 from ci_gate.job_servers import Address, TlsError, TlsFiles, client_context, server_context
 from ci_gate.model.build import Precedence
 from ci_gate.model.operations import CommandAnswer
+from ci_gate.sandbox.ports import free_port
 from ci_gate.worker_connection import GearmanWorker, Job
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 import uuid
 from collections.abc import Callable
@@ -26,12 +25,6 @@ TIMES = BridgeTimes(
 LAUNCHING = LauncherTimes(
     list_stable=0.3, list_limit=3.0, list_age=0.1, list_reread=0.5, reconnect=0.05, retry=0.05, cancel_confirm=0.3
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 async def when(condition: Callable[[], object], what: str):

@@ -7,11 +7,12 @@ import json
 
 import aiohttp
 import pytest
-from jenkins_parts import Site, free_port, when
+from jenkins_parts import Site, when
 
 from ci_gate.config.problems import RefusedError
 from ci_gate.config.read_settings import read_bridge_settings
 from ci_gate.config.settings import HookSettings
+from ci_gate.sandbox.ports import free_port
 
 TOKEN = {"Authorization": "Bearer sésame"}
 NEVER_S = 60.0  # of polling: longer than a test waits

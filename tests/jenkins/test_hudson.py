@@ -13,7 +13,9 @@ from pathlib import Path
 
 import jenkins
 import pytest
-from jenkins_parts import Site, free_port, when
+from jenkins_parts import Site, when
+
+from ci_gate.sandbox.ports import free_port
 
 PLACES = [each / "shared" / "hudson" / "run" for each in Path(__file__).parents]
 RUN = next((str(each) for each in PLACES if each.is_file()), os.environ.get("CI_GATE_HUDSON"))

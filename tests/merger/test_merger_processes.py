@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from gearmand_server import Gearmand, gearmand_is_there
 from merger_world import git, out, request
 
 from ci_gate.daemon.remote_mergers import JobsOverGearman
@@ -21,11 +20,10 @@ from ci_gate.merger.remote import RemoteMerger
 from ci_gate.model.build import Precedence
 from ci_gate.model.merge import MergeOutcome
 
-GEARMAND = shutil.which("gearmand", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 HOST = "127.0.0.1"
 START_S = 20.0
 
-pytestmark = pytest.mark.skipif(GEARMAND is None, reason="gearmand is not installed")
+pytestmark = gearmand_is_there
 
 
 class MergerHost:
@@ -62,20 +60,8 @@ class MergerHost:
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        number = probe.getsockname()[1]
-    command = [str(GEARMAND), f"--listen={HOST}", f"--port={number}", "--log-file=stderr"]
-    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
-    async with asyncio.timeout(START_S):
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex((HOST, number)) == 0:
-                    break
-            await asyncio.sleep(0.02)
-    yield number
-    process.terminate()
-    await process.wait()
+    async with Gearmand() as server:
+        yield server.port
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ import urllib.request
 from pathlib import Path
 from typing import Self
 
-from ci_gate.sandbox.world import free_port
+from ci_gate.sandbox.ports import free_port
 
 POM = Path(__file__).parent / "pom.xml"
 HOST = "127.0.0.1"

@@ -12,7 +12,7 @@ import gear
 import pytest
 
 from ci_gate.sandbox.jenkins import Fault, Jenkins, Node
-from ci_gate.sandbox.world import free_port
+from ci_gate.sandbox.ports import free_port
 
 HOST = "127.0.0.1"
 

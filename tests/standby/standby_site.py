@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "e2e"))
 from e2e_site import EXAMPLES, JOB, PROJECT, Site, when
 
 from ci_gate.sandbox.gerrit import HOST
-from ci_gate.sandbox.world import World, free_port
+from ci_gate.sandbox.ports import free_port
+from ci_gate.sandbox.world import World
 
 START_S = 30.0
 
