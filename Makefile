@@ -40,7 +40,8 @@ lockstep: venv          ## the same against a slow reference: STEPS=… steps, e
 	@PYTHONPATH=tests/simulation $(BIN)/python tests/simulation/lockstep.py $(STEPS)
 
 crash: venv             ## RUNS=… times the service is killed five times under load; SEED=… for one that failed
-	@PYTHONPATH=tests/crash $(BIN)/python tests/crash/crash_run.py $(RUNS) $(SEED)
+	@PYTHON="$(BIN)/python" scripts/system-packages gearmand
+	@PYTHONPATH=tests/crash:tests $(BIN)/python tests/crash/crash_run.py $(RUNS) $(SEED)
 
 venv: $(STAMP)
 

@@ -17,8 +17,9 @@ from collections import Counter
 from pathlib import Path
 
 from crash_checks import check
-from crash_site import CrashSite, when
+from crash_site import CrashSite, JobServer, when
 from crash_stories import Stories
+from gearmand_server import GEARMAND
 
 KILLS = 5
 STORIES = 8
@@ -48,12 +49,19 @@ FAILPOINTS += WHILE_STOPPING
 HIGHEST_COUNT = {"journal": 8, "release": 8}
 
 
+def job_server_of(chance: float) -> JobServer:
+    """Gearmand only where it is installed."""
+    if chance < 0.2 and GEARMAND is not None:
+        return JobServer.GEARMAND
+    return JobServer.APART if chance < 0.4 else JobServer.INSIDE
+
+
 async def run(seed: int, folder: Path) -> Counter[str]:
     """How often the service was killed in which way. Raises AssertionError, WorldError."""
     chance = random.Random(seed)
-    apart = chance.random() < 0.4
+    job_server = job_server_of(chance.random())
     ends = Counter[str]()
-    async with CrashSite(folder, apart=apart) as site:
+    async with CrashSite(folder, job_server) as site:
         stories = Stories(site, chance)
         tasks = stories.begin(STORIES)
         await asyncio.sleep(chance.uniform(0.0, 1.5))

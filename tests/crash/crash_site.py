@@ -12,9 +12,12 @@ import urllib.request
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from contextlib import closing, suppress
+from enum import StrEnum
 from http.client import HTTPException
 from pathlib import Path
 from typing import Self
+
+from gearmand_server import Gearmand
 
 from ci_gate.failpoints import VARIABLE
 from ci_gate.sandbox.jenkins import Build
@@ -57,11 +60,20 @@ projects:
 """
 
 
-class CrashSite:
-    """``apart``: the job server is a process of its own and lives on; else it is the service's child."""
+class JobServer(StrEnum):
+    """``INSIDE``: the service's child, which dies with it. The others live on; gearmand keeps no results meanwhile."""
 
-    def __init__(self, folder: Path, *, apart: bool) -> None:
-        self.apart = apart
+    INSIDE = "inside"
+    APART = "apart"
+    GEARMAND = "gearmand"
+
+
+class CrashSite:
+    """``apart``: the job server is a process of its own."""
+
+    def __init__(self, folder: Path, job_server: JobServer) -> None:
+        self.kind = job_server
+        self.apart = apart = job_server is not JobServer.INSIDE
         self.results = folder / "results.sqlite"
         settings = {
             ("gearman_server", "start"): str(not apart).lower(),
@@ -71,7 +83,7 @@ class CrashSite:
         }
         self.world = World(folder, EXAMPLES, layout=LAYOUT, settings=settings, may_submit=True)
         self.gerrit, self.jenkins = self.world.gerrit, self.world.jenkins
-        self._job_server: Process | None = None
+        self._job_server: Process | Gearmand | None = None
 
     async def __aenter__(self) -> Self:
         await self.world.__aenter__()
@@ -81,7 +93,10 @@ class CrashSite:
         for job in (CHECK_JOB, GATE_JOB, PUSH_JOB):
             # The refs are the service's: builds that outlive it cannot fetch them.
             self.jenkins.add_job(job, _outcome if self.apart else "test ! -e broken", fetch=not self.apart)
-        if self.apart:
+        if self.kind is JobServer.GEARMAND:
+            self._job_server = Gearmand(port=self.world.gearman_port)
+            await self._job_server.start()
+        elif self.kind is JobServer.APART:
             command = [sys.executable, "-m", "ci_gate", "gearman", "--config", str(self.world.config)]
             self._job_server = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
             assert self._job_server.stdout is not None
@@ -95,7 +110,9 @@ class CrashSite:
 
     async def __aexit__(self, *problem: object) -> None:
         await self.world.__aexit__(*problem)
-        if self._job_server is not None:
+        if isinstance(self._job_server, Gearmand):
+            await self._job_server.stop()
+        elif self._job_server is not None:
             with suppress(ProcessLookupError):
                 self._job_server.terminate()
             await self._job_server.wait()

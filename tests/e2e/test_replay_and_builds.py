@@ -9,7 +9,9 @@ import sys
 from asyncio.subprocess import PIPE
 
 import pytest
-from e2e_site import JOB, PROJECT
+from e2e_site import EXAMPLES, JOB, PROJECT, Site
+
+from ci_gate.sandbox.world import World
 
 pytestmark = pytest.mark.e2e
 
@@ -59,7 +61,17 @@ async def listed(site, number: int) -> list[dict]:
     return found
 
 
-async def test_restarts_are_part_of_the_record(site):
+@pytest.fixture
+async def site_on_postgresql(postgresql, tmp_path):
+    settings = {("database", "dburi"): postgresql.new_database()}
+    async with World(tmp_path, EXAMPLES, settings=settings) as world:
+        site = Site(world)
+        await site.start()
+        yield site
+
+
+async def test_restarts_are_part_of_the_record_which_may_be_in_postgresql(site_on_postgresql):
+    site = site_on_postgresql
     first = await built(site)
     await site.world.stop_service(signal.SIGKILL)
     await site.world.start_service()
