@@ -26,6 +26,7 @@ from ci_gate.gerrit.peer import Peer
 CHUNK = 256 * 1024
 MOST_OUTPUT = 64 * 1024 * 1024
 LONGEST_PAUSE_S = 10.0  # between two tries to connect, while commands fail at once
+REFUSED_WITHOUT_REASON = "Unable to open channel."  # paramiko's text if another refusal took the reason along
 
 T = TypeVar("T")
 
@@ -195,6 +196,8 @@ def _run_command(
     except paramiko.ChannelException as problem:
         raise _ChannelRefusedError(f"Gerrit refused a channel for a command: {failure_text(problem)}") from problem
     except (paramiko.SSHException, OSError, EOFError, TimeoutError) as problem:
+        if str(problem) == REFUSED_WITHOUT_REASON and transport.is_active():
+            raise _ChannelRefusedError("Gerrit refused a channel for a command") from problem
         raise NotSentError(f"no channel for a command: {failure_text(problem)}") from problem
     try:
         channel.settimeout(_left(ends_at))
