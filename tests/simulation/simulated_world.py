@@ -7,7 +7,7 @@ order; operators who reload. A list of such pairs is a history: it replays, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ci_gate.model.build import BuildEnd, BuildUpdate
@@ -24,7 +24,7 @@ from ci_gate.model.commands import Dequeue, Enqueue, OperatorCommand, Promote
 from ci_gate.model.event import Event
 from ci_gate.model.item import ItemView
 from ci_gate.model.layout import Job, Layout
-from ci_gate.model.merge import BaseCommit, MergeAnswer, MergeOutcome
+from ci_gate.model.merge import BaseCommit, MergeAnswer, MergeOutcome, MergeRequest
 from ci_gate.model.options import SchedulerSettings
 from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report
 from ci_gate.model.search import SearchKind
@@ -133,6 +133,7 @@ class SimulatedWorld:
     earlier: dict[str, ChangeDetails] = field(default_factory=dict)
     asked: dict[int, QueryChange | SearchChanges] = field(default_factory=dict)
     merges: dict[str, Merge | UpdateRepository] = field(default_factory=dict)
+    requests: dict[str, MergeRequest] = field(default_factory=dict)
     bases: dict[str, BaseCommit] = field(default_factory=dict)
     builds: dict[str, str] = field(default_factory=dict)
     reports: dict[int, SendReport] = field(default_factory=dict)
@@ -417,8 +418,23 @@ class SimulatedWorld:
         number = self._pick(self.verifications, which)
         asked = self.verifications.pop(number)
         merged = self.changes[asked.number].status == "MERGED"
-        as_built = merged and self.compares and which // 3 % 2 == 0
+        as_built = merged and self.compares and which // 3 % 2 == 0 and self._is_what_was_built(asked)
         self.handle(SubmitVerified(self.at, number, merged, "" if merged else "not submitted", as_built))
+
+    def _is_what_was_built(self, asked: VerifySubmit) -> bool:
+        """Has the gate merged nothing else there since that state was made?"""
+        if asked.built is None:
+            return False
+        name = f"Z{asked.built[:32]}"
+        chain = {f"{request.number},{request.patchset}" for request in self._chain_of(name)}
+        since = self.submitted[self.submitted_before[name] :]
+        return {change for *line, change in since if line == [asked.project, asked.branch]} <= chain
+
+    def _chain_of(self, name: str) -> Iterator[MergeRequest]:
+        following: str | None = name
+        while following in self.requests:
+            yield self.requests[following]
+            following = self.requests[following].ahead
 
     def _fire_timer(self, _which: int) -> None:
         first = min(self.timers, key=lambda each: each.at)
@@ -462,6 +478,7 @@ class SimulatedWorld:
                 self.asked[effect.ticket] = effect
             case Merge():
                 self.merges[effect.request.ref] = effect
+                self.requests[effect.request.ref] = effect.request
                 self.submitted_before[effect.request.ref] = len(self.submitted)
                 request, tip = effect.request, str(len(self.submitted)).zfill(40)
                 self.bases[request.ref] = BaseCommit(request.project, request.branch, tip)
