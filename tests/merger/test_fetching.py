@@ -77,7 +77,7 @@ async def test_changes_that_wait_are_fetched_over_one_connection(upstream, merge
     asked = [known(upstream, change, f"Z{change.number}") for change in changes]
     count, answers = await fetches(asyncio.gather(*(merger.merge(each) for each in asked)))
     assert {each.outcome for each in answers} == {MERGED}
-    assert count <= 2, "the first may go ahead, all others go together"
+    assert count <= 4, "the first may go ahead; what came while a fetch was under way goes with the next"
 
 
 async def test_a_long_new_chain_is_fetched_over_one_connection(upstream, merger):
