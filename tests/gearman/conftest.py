@@ -1,4 +1,4 @@
-"""Job servers of each kind, and a worker; a module with other wishes has fixtures of its own under these names."""
+"""Job servers of each kind, and a worker. Who wants others has a ``server_kind`` of its own, or a ``worker``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from gearman_parts import SERVERS, Worker
 
 
 @pytest.fixture(params=SERVERS)
-async def server(request):
-    made = request.param()
+def server_kind(request):
+    return request.param
+
+
+@pytest.fixture
+async def server(server_kind):
+    made = server_kind()
     await made.start()
     yield made
     await made.stop()

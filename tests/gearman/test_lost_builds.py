@@ -35,18 +35,8 @@ BEGUN = Begun("jenkins", 7)
 
 
 @pytest.fixture(params=FORGETTING)
-async def server(request):
-    made = request.param()
-    await made.start()
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
-async def worker(server):
-    made = await asyncio.to_thread(Worker, server.port, "build:unit", "stop:jenkins")
-    yield made
-    await asyncio.to_thread(made.stop)
+def server_kind(request):
+    return request.param
 
 
 @pytest.fixture
