@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from ci_gate.daemon.inbox import Inbox
 from ci_gate.failpoints import failpoint
-from ci_gate.model.build import Begun, BuildEnd, BuildRequest, BuildUpdate
+from ci_gate.model.build import Begun, BuildEnd, BuildRequest, BuildUpdate, NumberedBuild
 from ci_gate.scheduler.inputs import BuildEnded, BuildUpdated
 from ci_gate.store.estimates import Estimates
 
 
 class Launcher(Protocol):
-    """What runs builds, or knows somebody who does. Both return at once."""
+    """What runs builds, or knows somebody who does. All return at once."""
 
     def launch(self, request: BuildRequest, begun: Begun | None = None, *, again: bool = False) -> None: ...
 
     def cancel(self, uuid: str) -> None: ...
+
+    def describe(self, builds: Sequence[NumberedBuild], html: str) -> None: ...
 
 
 class Builds:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
-from ci_gate.model.build import SUCCESS, Begun, BuildEnd, BuildRequest, BuildUpdate
+from ci_gate.model.build import SUCCESS, Begun, BuildEnd, BuildRequest, BuildUpdate, NumberedBuild
 from ci_gate.model.change import ChangeKey
 from ci_gate.model.event import Event
 from ci_gate.model.labels import normal_label
@@ -101,6 +101,9 @@ class LiveResults:
         waiting = self._waiting.pop(uuid, None)
         if waiting is not None:
             waiting.timer.cancel()
+
+    def describe(self, builds: Sequence[NumberedBuild], html: str) -> None:
+        """They are the live system's."""
 
     def close(self) -> None:
         for uuid in list(self._waiting):

@@ -31,6 +31,7 @@ from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report, Result
 from ci_gate.scheduler.effects import (
     AnswerCommand,
     CancelBuild,
+    DescribeBuilds,
     Effect,
     LaunchBuild,
     Merge,
@@ -149,6 +150,8 @@ class Outbox:
             case CancelBuild():
                 self._builds.canceled(effect.uuid)
                 self._launcher.cancel(effect.uuid)
+            case DescribeBuilds():
+                self._launcher.describe(effect.builds, effect.html)
             case SendReport():
                 self._start(self._report(effect))
             case SetTimer():

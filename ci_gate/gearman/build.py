@@ -18,7 +18,6 @@ class Doer:
     wake_sender: Callable[[], None]
     wake_resolver: Callable[[], None]
     withdraw: Callable[[str, bytes], None]  # unique, handle: ``cancel job``, answered by Builds.withdrawn
-    offered: Callable[[str], bool]  # whether somebody can do this function, as far as that is known
     forget: Callable[[bytes], None]  # handle: nothing more about it is of interest
     updated: Callable[[BuildUpdate], None]
     ended: Callable[[BuildEnd], None]

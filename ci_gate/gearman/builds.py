@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 import structlog
@@ -22,7 +22,7 @@ from ci_gate.gearman.inquiry import ServerKind, Standing
 from ci_gate.gearman.manager_jobs import ManagerJobs, describing
 from ci_gate.gearman.stalls import LongWait
 from ci_gate.gearman.times import LauncherTimes
-from ci_gate.model.build import Begun, BuildEnd, BuildRequest, BuildUpdate
+from ci_gate.model.build import Begun, BuildEnd, BuildRequest, BuildUpdate, NumberedBuild
 
 log = structlog.stdlib.get_logger("zuul.Gearman")
 
@@ -72,6 +72,11 @@ class Builds:
         elif not build.sent:
             self._doubt(build)
         # else: it is on its way, or unsure; what becomes of it is decided when we know where it is.
+
+    def describe(self, builds: Sequence[NumberedBuild], html: str, knows: Callable[[str], bool]) -> None:
+        for each in builds:
+            if knows(describing(each.manager)):
+                self._manager_jobs.describe(each, html)
 
     def _doubt(self, build: Build) -> None:
         """We did not send it, but the process before us may have done so: the server is asked whether it runs."""
@@ -308,14 +313,11 @@ class Builds:
             return
         build.data = data
         number = answers.number_of(data)
-        is_new = number not in (None, build.number)
         if number is not None:
             build.number = number
         build.manager = answers.manager_of(data) or build.manager
         if not build.cancelled:
             self._doer.updated(answers.update_of(build.unique, data, started=build.started))
-            if is_new:
-                self._describe(build)
         elif build.manager is not None:
             _cancel_timer(build)
             self._stop(build)
@@ -356,12 +358,6 @@ class Builds:
         elif build.stopped_as != (build.manager, build.number):
             build.stopped_as = build.manager, build.number
             self._manager_jobs.stop(build.manager, build.request.job, build.number, build.unique)
-
-    def _describe(self, build: Build) -> None:
-        """Once a number, while it runs: at its end nobody need look it up any more."""
-        manager, number, text = build.manager, build.number, build.request.description
-        if manager is not None and number is not None and text and self._doer.offered(describing(manager)):
-            self._manager_jobs.describe(manager, build.request.job, number, text)
 
     def _end(self, build: Build, result: str | None, *, reason: str, counted: bool = True) -> None:
         self._close_books(build, BuildEnd(build.unique, result, counted=counted, reason=reason))

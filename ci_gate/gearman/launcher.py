@@ -38,7 +38,7 @@ from ci_gate.gearman.inquiry import InquiryError, ServerKind, Standing
 from ci_gate.gearman.stalls import StallWatch
 from ci_gate.gearman.times import LauncherTimes
 from ci_gate.job_servers import Address, addresses
-from ci_gate.model.build import Begun, BuildEnd, BuildRequest, BuildUpdate
+from ci_gate.model.build import Begun, BuildEnd, BuildRequest, BuildUpdate, NumberedBuild
 from ci_gate.model.elsewhere import Elsewhere
 from ci_gate.model.operations import Stall
 
@@ -135,6 +135,10 @@ class GearmanLauncher:
         if not self._search.cancel(uuid):
             self._builds.cancel(uuid)
 
+    def describe(self, builds: Sequence[NumberedBuild], html: str) -> None:
+        """Have managers show this beside their builds, those that offer to (gearman-jenkins.md 5)."""
+        self._builds.describe(builds, html, self._functions.knows)
+
     @property
     def stalls(self) -> tuple[Stall, ...]:
         """Builds that wait though workers are idle."""
@@ -182,9 +186,8 @@ class GearmanLauncher:
         self._connection_tasks = [
             group.create_task(self._meet_server()),
             group.create_task(self._stalls.watch(self._server)),
+            group.create_task(self._follow_functions()),
         ]
-        if self._check_registration:
-            self._connection_tasks.append(group.create_task(self._follow_functions()))
 
     def _lost(self, connection: int, reason: str) -> None:
         if connection != self._connection:
@@ -227,7 +230,6 @@ class GearmanLauncher:
             wake_sender=self._to_send.set,
             wake_resolver=self._to_resolve.set,
             withdraw=self._start_to_withdraw,
-            offered=self._knows,
             forget=self._client.forget,
             updated=lambda update: _soon(self._on_update, update),
             ended=lambda end: _soon(self._on_end, end),

@@ -16,7 +16,7 @@ from uuid import uuid4
 import structlog
 
 from ci_gate.gearman.client import Submission
-from ci_gate.model.build import Precedence
+from ci_gate.model.build import NumberedBuild, Precedence
 
 log = structlog.stdlib.get_logger("zuul.Gearman")
 
@@ -49,10 +49,10 @@ class ManagerJobs:
         known: dict[str, object] = {"name": job} if number is None else {"name": job, "number": number}
         self._add(f"stop:{manager}", json.dumps(known | {"uuid": uuid}).encode(), Precedence.HIGH)
 
-    def describe(self, manager: str, job: str, number: int, html: str) -> None:
-        """Have the manager show this beside build ``number`` of ``job``."""
-        data = {"name": job, "number": number, "html_description": html}
-        self._add(describing(manager), json.dumps(data).encode(), Precedence.LOW)
+    def describe(self, build: NumberedBuild, html: str) -> None:
+        """Have the manager show this beside the build."""
+        data = {"name": build.job, "number": build.number, "html_description": html}
+        self._add(describing(build.manager), json.dumps(data).encode(), Precedence.LOW)
 
     def created(self, unique: str, handle: bytes) -> None:
         """The server has it; from now on it has ``limit_s``."""

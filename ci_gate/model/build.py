@@ -14,8 +14,7 @@ SUCCESS = "SUCCESS"
 class BuildRequest:
     """One launch. ``uuid`` (32 hex digits) is the Gearman unique id, so that a repeat attaches to the running job.
 
-    ``node`` is the value of ``ZUUL_NODE``, which changes the function's name to ``build:JOB:NODE``. ``description`` is
-    HTML for people who look at the build in Jenkins.
+    ``node`` is the value of ``ZUUL_NODE``, which changes the function's name to ``build:JOB:NODE``.
     """
 
     uuid: str
@@ -23,7 +22,6 @@ class BuildRequest:
     parameters: Mapping[str, str | None]
     precedence: Precedence = Precedence.NORMAL
     node: str | None = None
-    description: str = ""
 
     @property
     def function(self) -> str:
@@ -47,6 +45,15 @@ class Worker:
 class Begun:
     """As what a worker runs a build: it is stopped by that."""
 
+    manager: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedBuild:
+    """A build as the manager of its workers knows it."""
+
+    job: str
     manager: str
     number: int
 

@@ -20,6 +20,7 @@ from ci_gate.replay.memories import Job, Memories, Outcome
 from ci_gate.scheduler.effects import (
     AnswerCommand,
     CancelBuild,
+    DescribeBuilds,
     Effect,
     LaunchBuild,
     Merge,
@@ -111,7 +112,7 @@ class StandIn:
                 return [ReportAnswered(at, effect.report_id, Delivery(DeliveryOutcome.DELIVERED))]
             case SetTimer():
                 return [TimerFired(max(effect.at, at), effect.timer)]
-            case RecordRunTime() | RecordHistory() | AnswerCommand():
+            case DescribeBuilds() | RecordRunTime() | RecordHistory() | AnswerCommand():
                 pass
         return []
 

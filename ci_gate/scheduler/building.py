@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ci_gate.model.build import SUCCESS, BuildEnd, BuildRequest, BuildUpdate
 from ci_gate.model.change import Change
 from ci_gate.model.layout import Job
 from ci_gate.model.measures import BuildFinished
 from ci_gate.scheduler import mutexes, past
-from ci_gate.scheduler.descriptions import build_description
+from ci_gate.scheduler.descriptions import describe_builds
 from ci_gate.scheduler.effects import CancelBuild, LaunchBuild, RecordRunTime
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.jobs import all_names, below, tree_of, wanted_now
@@ -82,8 +80,7 @@ def hand_out(step: Step, uuid: str) -> None:
     item, build = step.state.builds_by_uuid[uuid]
     build.launched_at, item.view = step.at, None
     step.decide(item.subject_key, item.pipeline.name, Code.LAUNCHED, job=build.job, uuid=uuid)
-    description = build_description(step.state.subject(item), item.pipeline.name, item.build_set.chain)
-    step.emit(LaunchBuild(replace(_request(item, build, uuid), description=description)))
+    step.emit(LaunchBuild(_request(item, build, uuid)))
 
 
 def _request(item: Item, build: Build, uuid: str) -> BuildRequest:
@@ -147,6 +144,7 @@ def _take_in(step: Step, build: Build, update: BuildUpdate) -> None:
     if update.started and (build.started_at is None or (update.number and update.number != build.number)):
         build.started_at = _no_later(update.started_at, step)
     build.number = update.number if update.number is not None else build.number
+    build.manager = update.manager or build.manager
     build.url = update.url or build.url
     build.worker = update.worker or build.worker
     build.node_name = update.node_name or build.node_name
@@ -230,6 +228,7 @@ def reset(step: Step, item: Item) -> None:
         return
     cancel_builds(step, item)
     past.note_attempt(step, item)
+    item.former = describe_builds(step, item) or item.former
     del step.state.items_by_build_set[former.name]
     item.build_set = BuildSet()
     mutexes.forget(step, item)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ci_gate.model.build import Begun, BuildRequest, Precedence
+from ci_gate.model.build import Begun, BuildRequest, NumberedBuild, Precedence
 from ci_gate.model.history import PastBuildSet
 from ci_gate.model.merge import MergeRequest, UpdateRequest
 from ci_gate.model.operations import CommandAnswer
@@ -97,6 +97,16 @@ class CancelBuild:
 
 
 @dataclass(frozen=True, slots=True)
+class DescribeBuilds:
+    """Have Jenkins show ``html`` beside builds of one build set. Not answered, and not repeated by a restart: it is for
+    people who happen to look there, and the build history has it too.
+    """
+
+    builds: tuple[NumberedBuild, ...]
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
 class SendReport:
     """Deliver a report; answered by ReportAnswered.
 
@@ -152,6 +162,7 @@ Effect = (
     | VerifySubmit
     | LaunchBuild
     | CancelBuild
+    | DescribeBuilds
     | SendReport
     | SetTimer
     | RecordRunTime

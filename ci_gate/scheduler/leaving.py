@@ -6,6 +6,7 @@ from ci_gate.model.change import Change
 from ci_gate.model.event import Event
 from ci_gate.model.measures import ItemLeft
 from ci_gate.scheduler import building, past, priorities, reporting, windows
+from ci_gate.scheduler.descriptions import describe_builds
 from ci_gate.scheduler.explain import Code, Verdict
 from ci_gate.scheduler.state import ChangeQueue, Item, PipelineState
 from ci_gate.scheduler.step import Step
@@ -34,6 +35,7 @@ def withdraw(step: Step, item: Item) -> None:
     """Take an item out with its builds; nothing is reported. Those behind it are tested anew."""
     building.cancel_builds(step, item)
     past.note_withdrawn(step, item)
+    describe_builds(step, item)
     reset_behind(step, item)
     reporting.forget_start_report(step, item)
     take_out(step, item)

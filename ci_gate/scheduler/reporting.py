@@ -17,6 +17,7 @@ from ci_gate.model.layout import GerritReporter, Reporter, SmtpReporter, SqlRepo
 from ci_gate.model.report import Delivery, DeliveryOutcome, Mail, Report, ResultRecord, Review
 from ci_gate.scheduler import messages, past, rerun
 from ci_gate.scheduler.backoff import backoff
+from ci_gate.scheduler.descriptions import describe_builds
 from ci_gate.scheduler.effects import SendReport, SetTimer
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.outbound import MOST_RECORDS_WAITING, Lane, Outgoing
@@ -102,6 +103,7 @@ def _report(step: Step, item: Item, final: _Final) -> None:
     _note_broken_patterns(step, item)
     past.note_reported(step, item, final.text if final.summary is None else final.summary, reporters)
     _send_all(step, item, reporters, final.text, summary=final.summary, votes=final.votes)
+    describe_builds(step, item)
     _count(step, pipeline, final.result)
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from ci_gate.model.build import SUCCESS, Worker
+from ci_gate.model.build import SUCCESS, NumberedBuild, Worker
 from ci_gate.model.change import Change, ChangeKey, Subject, SubjectKey
 from ci_gate.model.item import ItemView
 from ci_gate.model.layout import DEPENDENT, SUPERCEDENT, Job, Layout, Pipeline
@@ -47,6 +47,7 @@ class Build:
     result: str | None = None
     reason: str = ""
     number: int | None = None
+    manager: str | None = None
     url: str | None = None
     worker: Worker = field(default_factory=Worker)
     node_name: str | None = None
@@ -98,6 +99,15 @@ class BuildSet:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A build set as it was described: ``html`` is all of it, ``results`` the list of its builds."""
+
+    builds: tuple[NumberedBuild, ...]
+    html: str
+    results: str
+
+
 @dataclass(slots=True, eq=False)
 class Item:
     """A subject in a pipeline. ``number`` counts entries, ``place`` orders the queue.
@@ -107,7 +117,7 @@ class Item:
     for the delivery of its report. ``passes`` is whether it was live and not failing at the last look, ``holds``
     whether the items behind had to wait for a job of it, or of one ahead of it. ``value`` is its priority.
     ``only_failed``: jobs that succeeded in its last report on the same base need not run. ``undelivered`` is why Gerrit
-    did not take its report.
+    did not take its report. ``former`` is the last build set of which builds had begun when it made way for another.
     """
 
     number: int
@@ -128,6 +138,7 @@ class Item:
     item_ahead: Item | None = None
     items_behind: dict[Item, None] = field(default_factory=dict)
     build_set: BuildSet = field(default_factory=BuildSet)
+    former: Described | None = None
     open_reports: set[int] = field(default_factory=set)
     view: ItemView | None = None
     jobs: JobsOfItem | None = None

@@ -60,6 +60,8 @@ async def test_a_change_is_tested_by_a_jenkins_without_the_plugin(tmp_path):
             await site.vote(change.number, +1)
             (report,) = await site.reports(change.number, 1)
             assert JOB in report
+            ((build,),) = (each.builds for each in jenkins.jobs.values() if each.builds)
+            await when(lambda: f">{JOB}</a>: SUCCESS</li>" in build.description, "the result beside the build")
     finally:
         await jenkins.stop()
     ((path, parameters),) = jenkins.starts

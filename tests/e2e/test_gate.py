@@ -82,8 +82,12 @@ async def test_one_that_fails_in_the_middle_is_left_out_and_the_others_merge(gat
     await merged(gate, first, last)
     await gate.vote(middle.number, -2)
     assert gate.gerrit.change(middle.number).status == "NEW"
-    assert changes_of(gate.builds(last.number)[-1]) == [f"{first.number},1", f"{last.number},1"]
+    before, after = gate.builds(last.number)
+    assert changes_of(after) == [f"{first.number},1", f"{last.number},1"]
     await gate.nothing_left()
+    for build, result, other in ((before, "CANCELED", "after"), (after, "SUCCESS", "before")):
+        wanted = f"Result: <b>{result}</b>", f"The builds {other} these, on another base:"
+        await when(lambda said=wanted, at=build: all(each in at.description for each in said), f"{result} at Jenkins")
 
 
 async def test_a_change_that_gerrit_refuses_to_submit_holds_nobody_up(gate):

@@ -1,63 +1,79 @@
-"""``set_description:MANAGER``: sent once a build has a number, where it is offered (gearman-jenkins.md 5, 6.5)."""
+"""``set_description:MANAGER``, where it is offered (gearman-jenkins.md 5, 6.5)."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 
+import pytest
 from gearman_parts import Bench, Worker, data, when
 
+from ci_gate.model.build import NumberedBuild
 from ci_gate.sandbox.jenkins import Jenkins, Node
 
 TEXT = '<a href="https://review/7">7,2</a>'
+OFFERED = "set_description:jenkins"
 
 
-async def test_the_plugins_simulator_shows_what_a_build_is_about(server, tmp_path):
+async def test_the_plugins_simulator_shows_what_a_build_came_to(server, tmp_path):
     jenkins = Jenkins(server.port, nodes=[Node("node-1", 2)])
     jenkins.add_job("unit", lambda _parameters, _folder: "SUCCESS", fetch=False)
     jenkins.hold("unit")
     await jenkins.start()
     await jenkins.ready()
     async with Bench(server.port, tmp_path) as bench:
-        bench.launch(description=TEXT)
+        bench.launch()
         build = await jenkins.running("unit")
-        await when(lambda: build.description == TEXT, "the description")
         jenkins.release("unit")
         assert (await bench.end()).result == "SUCCESS"
+        assert build.description is None
+        offered = f"set_description:{jenkins.name}"
+        await when(lambda: bench.launcher._functions.knows(offered), "the list of functions")
+        bench.launcher.describe([NumberedBuild("unit", jenkins.name, build.number)], TEXT)
+        await when(lambda: build.description == TEXT, "the description")
     await jenkins.stop()
 
 
-async def test_it_is_sent_once_a_number(server, tmp_path):
-    worker = await asyncio.to_thread(Worker, server.port, "build:unit")
-    manager = await asyncio.to_thread(Worker, server.port, "set_description:jenkins")
-    async with Bench(server.port, tmp_path) as bench:
-        await when(lambda: bench.launcher._knows("set_description:jenkins"), "the list of functions")
-        bench.launch(description=TEXT)
-        job = await worker.job()
-        job.sendWorkData(data())
-        job.sendWorkData(data(url="http://j/other/"))
-        job.sendWorkData(data(number=8))
-        (await manager.job()).sendWorkComplete(b"")
-        (await manager.job(2)).sendWorkComplete(b"")
-        job.sendWorkComplete(data(number=8, result="SUCCESS"))
-        await bench.end()
-        bench.launch(description=TEXT)
-        (await worker.job(2)).sendWorkData(data(number=9))
-        await manager.job(3)
+@pytest.mark.parametrize("checks", [True, False], ids=["checks registration", "does not"])
+async def test_each_build_is_described_once(server, tmp_path, checks):
+    manager = await asyncio.to_thread(Worker, server.port, OFFERED)
+    async with Bench(server.port, tmp_path, check_job_registration=checks) as bench:
+        await when(lambda: bench.launcher._functions.knows(OFFERED), "the list of functions")
+        bench.launcher.describe([NumberedBuild("unit", "jenkins", 7), NumberedBuild("lint", "jenkins", 3)], TEXT)
+        bench.launcher.describe([NumberedBuild("unit", "jenkins", 8)], TEXT)
+        for count in (1, 2, 3):
+            (await manager.job(count)).sendWorkComplete(b"")
+        await when(lambda: not bench.launcher._builds._manager_jobs._jobs, "the manager's answers")
     asked = [json.loads(each.arguments) for each in manager.jobs]
-    assert asked == [{"name": "unit", "number": number, "html_description": TEXT} for number in (7, 8, 9)]
-    await asyncio.to_thread(worker.stop)
+    expected = [("unit", 7), ("lint", 3), ("unit", 8)]
+    assert asked == [{"name": name, "number": number, "html_description": TEXT} for name, number in expected]
     await asyncio.to_thread(manager.stop)
 
 
-async def test_a_manager_that_does_not_offer_it_is_not_asked_and_costs_nothing(server, tmp_path):
+@pytest.mark.parametrize("checks", [True, False], ids=["checks registration", "does not"])
+async def test_a_manager_that_does_not_offer_it_is_not_asked(server, tmp_path, checks):
     worker = await asyncio.to_thread(Worker, server.port, "build:unit")
-    async with Bench(server.port, tmp_path) as bench:
-        bench.launch(description=TEXT)
-        job = await worker.job()
-        job.sendWorkData(data())
-        await when(lambda: bench.updates, "its start")
+    async with Bench(server.port, tmp_path, check_job_registration=checks) as bench:
+        await when(lambda: bench.launcher._functions.knows("build:unit"), "the list of functions")
+        bench.launcher.describe([NumberedBuild("unit", "jenkins", 7)], TEXT)
         assert not bench.launcher._builds._manager_jobs._jobs
-        job.sendWorkComplete(data(result="SUCCESS"))
+        bench.launch()
+        (await worker.job()).sendWorkComplete(data(result="SUCCESS"))
         assert (await bench.end()).result == "SUCCESS"
     await asyncio.to_thread(worker.stop)
+
+
+async def test_what_a_lost_connection_took_along_is_asked_again(server, tmp_path):
+    await asyncio.to_thread((await asyncio.to_thread(Worker, server.port, OFFERED)).stop)  # it is known from now on
+    async with Bench(server.port, tmp_path) as bench:
+        await when(lambda: bench.launcher._functions.knows(OFFERED), "the list of functions")
+        bench.launcher.describe([NumberedBuild("unit", "jenkins", 7)], TEXT)
+        jobs = bench.launcher._builds._manager_jobs._jobs
+        await when(lambda: all(each.handle for each in jobs.values()), "that the server has it")
+        await bench.launcher._client.drop()
+        manager = await asyncio.to_thread(Worker, server.port, OFFERED)
+        job = await manager.job()
+        assert json.loads(job.arguments)["html_description"] == TEXT
+        job.sendWorkComplete(b"")
+        await when(lambda: not jobs, "the manager's answer")
+    await asyncio.to_thread(manager.stop)

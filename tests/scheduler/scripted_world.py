@@ -30,6 +30,7 @@ from ci_gate.model.report import Delivery, DeliveryOutcome, ResultRecord, Review
 from ci_gate.model.search import Search, SearchKind
 from ci_gate.scheduler.effects import (
     CancelBuild,
+    DescribeBuilds,
     Effect,
     LaunchBuild,
     Merge,
@@ -308,7 +309,7 @@ class World:
                 merged = self.changes[effect.number].status == "MERGED"
                 reason = "" if merged else "Gerrit did not submit it"
                 return [SubmitVerified(self.at, effect.item, merged, reason, as_built=merged and self.as_built)]
-            case LaunchBuild() | CancelBuild() | RecordRunTime() | RecordHistory():
+            case LaunchBuild() | CancelBuild() | DescribeBuilds() | RecordRunTime() | RecordHistory():
                 return []
             case _:
                 self.pending.append(effect)

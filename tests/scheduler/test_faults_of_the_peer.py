@@ -101,8 +101,8 @@ SHOWN_BY = {
     ],
     23: [(GATE, "test_w75_a_stop_request_is_sent_once"), (HERE, "test_23_what_has_ended_is_not_cancelled")],
     24: [
-        ("gearman/test_descriptions_at_jenkins.py", "test_it_is_sent_once_a_number"),
-        ("scheduler/test_descriptions.py", "test_changes_ahead_are_named_the_nearest_of_many"),
+        ("gearman/test_descriptions_at_jenkins.py", "test_each_build_is_described_once"),
+        ("scheduler/test_descriptions.py", "test_a_build_set_is_described_once_after_its_report"),
     ],
     25: [(OPERATORS, "test_promote_keeps_times_of_entry_and_what_does_not_move")],
     26: [("merger/test_published_refs.py", "test_a_state_is_deleted_when_its_retention_is_over")],

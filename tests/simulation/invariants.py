@@ -7,7 +7,7 @@ from simulated_world import SimulatedWorld
 from ci_gate.model.change import Change
 from ci_gate.model.merge import MergeOutcome
 from ci_gate.scheduler import advance
-from ci_gate.scheduler.effects import Effect, LaunchBuild, Merge, UpdateRepository
+from ci_gate.scheduler.effects import DescribeBuilds, Effect, LaunchBuild, Merge, RecordHistory, UpdateRepository
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.inputs import LayoutReplaced
 from ci_gate.scheduler.jobs import jobs_of
@@ -38,11 +38,15 @@ ENDINGS = {
 """The rows of scheduler.md 6 and 11, operators and reloads: how an item may end."""
 
 
+AFTER = "The builds after these"
+
+
 def check_all(world: SimulatedWorld, effects: list[Effect]) -> None:
     state = world.scheduler._state
     _what_entered_ends_once(world)
     _nobody_leaves_for_a_need_that_was_merged(world)
     _effects_are_of_current_build_sets(world, state, effects)
+    _what_came_to_its_end_is_described(effects)
     for decision in world.scheduler.last_decisions:
         if decision.code is Code.REPORTED and ("result", "SUCCESS") in decision.values and decision.pipeline == "gate":
             live = state.pipelines["gate"].live
@@ -83,6 +87,17 @@ def _effects_are_of_current_build_sets(world: SimulatedWorld, state: State, effe
                 for ahead in item.chain_ahead():
                     waits = ahead.live and not ahead.reporting and _holds(state, ahead)
                     assert not waits, f"a launch behind {ahead.subject_key}, which holds"
+
+
+def _what_came_to_its_end_is_described(effects: list[Effect]) -> None:
+    """gearman-jenkins.md 5: each build that has a number, once as its build set ends and once more as the next does."""
+    ended = [each.build_set for each in effects if isinstance(each, RecordHistory)]
+    begun = {(build.job, build.number) for each in ended for build in each.builds if build.number is not None}
+    described = [each for each in effects if isinstance(each, DescribeBuilds)]
+    first, again = ([each for each in described if (AFTER in each.html) is followed] for followed in (False, True))
+    names = [(build.job, build.number) for each in first for build in each.builds]
+    assert sorted(names) == sorted(begun)
+    assert len(again) <= len(first)
 
 
 def _has_shrunk(world: SimulatedWorld) -> bool:

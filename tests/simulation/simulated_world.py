@@ -87,7 +87,7 @@ WEIGHTS = {
     "dequeue": 1,
     "answer_question": 30,
     "answer_merge": 24,
-    "start_build": 4,
+    "start_build": 16,
     "end_build": 16,
     "answer_report": 16,
     "answer_verification": 12,
@@ -389,7 +389,7 @@ class SimulatedWorld:
 
     def _start_build(self, which: int) -> None:
         uuid = self._pick(self.builds, which)
-        self.handle(BuildUpdated(self.at, BuildUpdate(uuid, started=True, number=1, manager="m")))
+        self.handle(BuildUpdated(self.at, BuildUpdate(uuid, started=True, number=len(self.inputs), manager="m")))
 
     def _end_build(self, which: int) -> None:
         uuid = self._pick(self.builds, which)

@@ -15,7 +15,7 @@ from ci_gate.model.merge import MergeAnswer
 from ci_gate.scheduler.chains import EMPTY, Chain
 from ci_gate.scheduler.codec import decode, encode
 from ci_gate.scheduler.snapshots.subjects import SubjectsOut, decode_key, encode_key
-from ci_gate.scheduler.state import Build, BuildSet, ChangeQueue, Item, MergeState, PipelineState
+from ci_gate.scheduler.state import Build, BuildSet, ChangeQueue, Described, Item, MergeState, PipelineState
 
 Json = dict[str, Any]
 
@@ -75,6 +75,7 @@ def _encode_item(item: Item, subjects: SubjectsOut) -> Json:
         "items_behind": numbers(item.items_behind),
         "open_reports": sorted(item.open_reports),
         "build_set": _encode_build_set(item.build_set, ahead, subjects),
+        "former": encode(item.former, Described) if item.former else None,
     }
 
 
@@ -150,6 +151,7 @@ def _decode_item(
         item_ahead=ahead,
         open_reports=set(data["open_reports"]),
         build_set=_decode_build_set(data["build_set"], ahead, subjects),
+        former=decode(former, Described) if (former := data.get("former")) else None,
     )
 
 
