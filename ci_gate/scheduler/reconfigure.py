@@ -23,15 +23,17 @@ def replace_layout(step: Step, layout: Layout) -> CommandAnswer:
     """First what has no place leaves, as it would under the old layout; then the rest moves; then all is looked at."""
     state = step.state
     former = list(state.pipelines.values())
-    before = _items_in(former)
+    before, pipelines = _items_in(former), pipelines_of(layout)
+    for old in former:
+        new = pipelines.get(old.name)
+        for item in [item for queue in old.queues for item in queue.items]:
+            if item.inside and item.live and not _has_place(step, item, layout, new):
+                _drop(step, item)
     state.layout = layout
     state.last_reconfigured = step.at
-    state.pipelines = pipelines_of(layout)
+    state.pipelines = pipelines
     for old in former:
-        new = state.pipelines.get(old.name)
-        for item in [item for queue in old.queues for item in queue.items]:
-            if item.inside and item.live and not _has_place(step, item, new):
-                _drop(step, item)
+        new = pipelines.get(old.name)
         if new is None:
             for item in [item for queue in old.queues for item in reversed(queue.items)]:
                 leaving.take_out(step, item)  # nobody stands on these any more
@@ -59,13 +61,13 @@ def _items_in(pipelines: Iterable[PipelineState]) -> int:
     return sum(len(queue.items) + len(queue.departing) for each in pipelines for queue in each.queues)
 
 
-def _has_place(step: Step, item: Item, new: PipelineState | None) -> bool:
+def _has_place(step: Step, item: Item, layout: Layout, new: PipelineState | None) -> bool:
     project = step.state.subject(item).project
     if new is None or new.pipeline.manager != item.pipeline.pipeline.manager:
         return False
     if new.is_dependent:
         return item.reporting or project in new.by_project
-    return step.state.layout.tree(project, new.name) is not None
+    return layout.tree(project, new.name) is not None
 
 
 def _drop(step: Step, item: Item) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from recorded_parts import RecordedHistory, World
-from scripted_world import check_pipeline, layout, project
+from scripted_world import NoFunctions, check_pipeline, layout, project
 from sqlalchemy import create_engine, select
 from sqlalchemy.exc import OperationalError
 
@@ -14,7 +14,7 @@ from ci_gate.daemon.recorder import Recorder
 from ci_gate.daemon.records import decode_effects
 from ci_gate.daemon.recovery import Standing
 from ci_gate.scheduler.effects import RecordHistory
-from ci_gate.scheduler.inputs import TimerFired
+from ci_gate.scheduler.inputs import LayoutReplaced, TimerFired
 from ci_gate.store.journal import Journal, default_address
 from ci_gate.store.reading import reading_engine
 from ci_gate.store.searching import Wanted, find_builds
@@ -65,6 +65,16 @@ def test_an_item_that_a_new_patch_set_drives_out_is_told_with_its_canceled_build
     assert effect.build_set.result == "CANCELED"
     assert [each.result for each in effect.build_set.builds] == ["CANCELED"]
     assert effect.build_set.patchset == "1"
+
+
+@pytest.mark.parametrize("pipeline", ["check", "other"], ids=["its project is gone", "its pipeline is gone"])
+def test_what_a_reload_takes_away_is_told_with_the_builds_that_it_had(pipeline):
+    told = world()
+    told.upload("A")
+    told.starts("one", "A")
+    new = layout(check_pipeline(name=pipeline), projects=(project("demo/one"),))
+    told.step(LayoutReplaced(told.at, 1, new, NoFunctions()))
+    assert [(job, result) for job, result, *_ in builds_of(told, "A")] == [("one", "CANCELED")]
 
 
 # --- what is in the database ---
