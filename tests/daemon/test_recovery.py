@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "simulation"))
 
 from simulated_layouts import random_layouts
 
-WITH_LATE_CANCELS = 4
+WITH_LATE_CANCELS = 13
 
 
 def without_tries(effect):
