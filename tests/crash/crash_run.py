@@ -42,7 +42,8 @@ FAILPOINTS = (
     *("migration.before-commit", "migration.after-commit", "waiting-events.taken", "build.ended"),
     *(f"effect.{when}.{effect}" for effect in EFFECTS for when in ("before", "begun")),
     *(f"effect.done.{effect}" for effect in EFFECTS if effect not in {"LaunchBuild", "SetTimer"}),
-    *("effect.before.CancelBuild", "effect.begun.CancelBuild", "effect.done.SendReport", "effect.done.VerifySubmit"),
+    *(f"effect.{when}.{effect}" for effect in ("CancelBuild", "DescribeBuilds") for when in ("before", "begun")),
+    *("effect.done.SendReport", "effect.done.VerifySubmit"),
 )
 WHILE_STOPPING = ("waiting-events.written", "waiting-events.kept") * 2
 FAILPOINTS += WHILE_STOPPING
