@@ -221,6 +221,10 @@ def test_without_connections_a_name_is_what_its_contents_fit(layouts):
     assert check.triggers[0].trigger == "review"
 
 
+def with_reporter(reporter: str) -> str:
+    return f"{LONE[: LONE.index('      review: {Verified')]}      {reporter}\nprojects: []\n"
+
+
 @pytest.mark.parametrize("name", ["timer", "zuul"])
 def test_a_built_in_trigger_is_never_a_reporter(layouts, name):
     text = LONE.replace("other: {}", f"{name}: {{}}")
@@ -251,6 +255,18 @@ def test_a_problem_in_what_aliases_share_is_told_once(layouts):
 def test_zuul_1_forms_are_met_with_the_present_one(layouts):
     text = LONE.replace("review: {Verified: 1}", "verified: 1")
     assert "`gerrit: {verified: 1}`" in layouts.texts(text, connections={"gerrit": "gerrit", "review": "gerrit"})[0]
+
+
+@pytest.mark.parametrize("connections", [None, {"gerrit": "gerrit", "review": "gerrit"}])
+def test_a_vote_written_as_text_is_one_in_zuul_1_forms_too(layouts, connections):
+    text = with_reporter('verified: "-1"')
+    assert layouts.problems(text, connections=connections) == ["6:7 unknown-reporter"]
+    assert "`gerrit: {verified: -1}`" in layouts.texts(text, connections=connections)[0]
+
+
+@pytest.mark.parametrize("name", ["gerrit", "smtp"])
+def test_a_vote_under_the_usual_name_of_a_connection_is_no_mapping(layouts, name):
+    assert layouts.problems(with_reporter(f"{name}: 1"), connections=None) == [f"6:{9 + len(name)} bad-type"]
 
 
 def test_a_queue_name_on_separate_queues_joins_nothing_and_a_note_says_so(layouts):

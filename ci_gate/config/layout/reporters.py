@@ -8,7 +8,7 @@ from ci_gate.config.document import Entry, Place, place_of, scalar_value
 from ci_gate.config.layout import schema
 from ci_gate.config.layout.fields import Fields, Key, Table, check_pattern, read_fields
 from ci_gate.config.layout.reader import Reader, described, shortened, spot
-from ci_gate.config.layout.votes import vote_value
+from ci_gate.config.layout.votes import as_integer, vote_value
 from ci_gate.config.nearest import nearest
 from ci_gate.config.report_patterns import IN_MAILS
 from ci_gate.model.layout import GerritReporter, Reporter, SmtpReporter, SqlReporter
@@ -45,12 +45,14 @@ def _driver(reader: Reader, name: str, entry: Entry) -> str | None:
         driver = reader.connections.get(name)
         return driver if driver in DRIVERS else None
     settings = entry[1]
+    if name in ("gerrit", "smtp"):
+        return name
     if _is_vote(settings):
         return None
-    if name == "gerrit" or not isinstance(settings, MappingNode):
+    if not isinstance(settings, MappingNode):
         return "gerrit"
     keys = set(reader.document.entries(settings))
-    if name == "smtp" or (keys and keys <= _names(schema.SMTP_REPORTER)):
+    if keys and keys <= _names(schema.SMTP_REPORTER):
         return "smtp"
     return "sql" if keys and keys <= _names(schema.SQL_REPORTER) else "gerrit"
 
@@ -60,8 +62,8 @@ def _names(table: Table) -> set[str]:
 
 
 def _is_vote(node: Node) -> bool:
-    """A number or a flag where settings belong: the form of Zuul 1.x."""
-    return isinstance(scalar_value(node), int)
+    """A vote or a flag where settings belong: the form of Zuul 1.x."""
+    return as_integer(node) is not None or isinstance(scalar_value(node), bool)
 
 
 def _report_unknown(reader: Reader, name: str, entry: Entry, pipeline: str) -> None:

@@ -40,7 +40,7 @@ def read_event_votes(reader: Reader, node: Node | None, key: Node | None) -> tup
 
 def vote_value(reader: Reader, name: str, key: Node, node: Node) -> int | None:
     """One vote as a number; text such as ``"+2"`` counts as the number."""
-    number = _integer(node)
+    number = as_integer(node)
     if number is not None:
         return number
     if is_unwritten(node):
@@ -115,7 +115,7 @@ def _allowed_values(reader: Reader, name: str, entry: Entry) -> frozenset[int]:
     members = node.value if isinstance(node, SequenceNode) else [node]
     values = set()
     for member in members:
-        number = _integer(member)
+        number = as_integer(member)
         if number is not None:
             values.add(number)
             if isinstance(scalar_value(member), str):
@@ -130,8 +130,8 @@ def _allowed_values(reader: Reader, name: str, entry: Entry) -> frozenset[int]:
     return frozenset(values)
 
 
-def _integer(node: Node) -> int | None:
-    """A number, or text that is one."""
+def as_integer(node: Node) -> int | None:
+    """A number, or text that is one; None for all else."""
     value = scalar_value(node)
     if isinstance(value, str) and INTEGER.fullmatch(value):
         return int(value)
