@@ -123,6 +123,13 @@ def test_an_empty_list_is_a_key_that_is_not_given(layouts, trigger):
     assert layouts.problems(with_trigger(trigger)) == []
 
 
+@pytest.mark.parametrize("event", ["[]", "''"])
+@pytest.mark.parametrize("trigger", ["gerrit", "zuul"])
+def test_a_trigger_has_to_name_an_event(layouts, trigger, event):
+    text = with_trigger(f"{{{trigger}: {{event: {event}}}}}")
+    assert [each.split()[1] for each in layouts.problems(text)] == ["bad-value"]
+
+
 def test_a_parameter_may_have_any_name_that_a_field_can_have(layouts):
     text = "project-templates: [{name: t, check: ['{py-v}-x']}]\n" + CHECK
     layout = layouts.layout(text + "projects: [{name: p, template: [{name: t, py-v: a}]}]\n")

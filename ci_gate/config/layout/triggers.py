@@ -71,10 +71,7 @@ def _filters(reader: Reader, trigger: str, entry: Entry, table: Table, read: Fil
 
 
 def _gerrit_filter(reader: Reader, fields: Fields, trigger: str) -> EventFilter:
-    types = fields[schema.EVENT]
-    if schema.EVENT in fields and not types:
-        place = fields.value_place(schema.EVENT)
-        reader.report("bad-value", place, f"event: nothing is named; allowed: {', '.join(schema.CLASSIC_EVENTS)}")
+    types = _event_types(reader, fields, schema.EVENT, schema.CLASSIC_EVENTS)
     if types and set(types) <= set(schema.EVENTS_WITHOUT_SUBJECT):
         text = f"event has no effect: {', '.join(types)} names neither a change nor a ref, so nothing can start from it"
         reader.report("no-effect", fields.key_place(schema.EVENT), text)
@@ -144,7 +141,7 @@ def _timer_filter(reader: Reader, fields: Fields, trigger: str) -> EventFilter:
 
 
 def _zuul_filter(pipelines: Collection[str], reader: Reader, fields: Fields, trigger: str) -> EventFilter:
-    types = fields[schema.ZUUL_EVENT]
+    types = _event_types(reader, fields, schema.ZUUL_EVENT, schema.ZUUL_EVENTS)
     for expression in fields[schema.ZUUL_PIPELINE]:
         if not any(expression.match(name) for name in pipelines):
             text = f'no pipeline matches "{expression.source}"; pipelines: {", ".join(pipelines)}'
@@ -159,6 +156,16 @@ def _zuul_filter(pipelines: Collection[str], reader: Reader, fields: Fields, tri
         require_approval=_votes(reader, fields, schema.REQUIRE_APPROVAL),
         reject_approval=_votes(reader, fields, schema.REJECT_APPROVAL),
     )
+
+
+def _event_types(
+    reader: Reader, fields: Fields, key: Key[tuple[str, ...]], allowed: Collection[str]
+) -> tuple[str, ...]:
+    """An empty list is a key that is not given, and this one has to be."""
+    if key in fields and not fields[key]:
+        text = f"event: nothing is named; allowed: {', '.join(allowed)}"
+        reader.report("bad-value", fields.value_place(key), text)
+    return fields[key]
 
 
 def _new_or_old(
