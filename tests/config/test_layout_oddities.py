@@ -143,6 +143,24 @@ def test_a_format_that_its_parameters_break_is_told_at_the_call(layouts):
     assert "with these parameters" in layouts.texts(text)[0]
 
 
+@pytest.mark.parametrize(
+    ("job", "value", "place"),
+    [
+        ("a b", "x", "1:39"),
+        ("^x", "x", "1:39"),
+        ("^{y}", "x", "1:39"),
+        ("{y}", "^x", "8:48"),
+        ("{y}", "", "8:48"),
+        ("{y}", "a b", "8:48"),
+        ("a:{y}", "", "1:39"),
+    ],
+)
+def test_an_expanded_name_that_is_none_is_told_where_it_went_wrong(layouts, job, value, place):
+    text = f"project-templates: [{{name: t, check: ['{job}', '{{y}}-x']}}]\n" + CHECK
+    text += f"projects: [{{name: p, template: [{{name: t, 'y': '{value}'}}]}}]\n"
+    assert layouts.problems(text)[0].startswith(place)
+
+
 def test_fields_within_fields_have_an_end(layouts):
     text = "project-templates: [{name: t, check: ['" + "{a:" * 3000 + "}" * 3000 + "']}]\n" + EMPTY
     assert layouts.problems(text) == ["1:39 bad-format"]

@@ -214,7 +214,7 @@ def _expanded(reader: Reader, call: Call, leaves: Iterable[Leaf], values: Mappin
                 continue
             name = formatted
         if not is_job_name(name):
-            report_job_name(reader, name, _culprit(call, leaf))
+            report_job_name(reader, name, _culprit(call, leaf, name))
             continue
         yield Leaf(name, leaf.node, tuple(_expanded(reader, call, leaf.children, values)))
 
@@ -228,10 +228,16 @@ def _formatted(reader: Reader, call: Call, leaf: Leaf, values: Mapping[str, str]
         return None
 
 
-def _culprit(call: Call, leaf: Leaf) -> Place:
+def _culprit(call: Call, leaf: Leaf, name: str) -> Place:
     """What makes an expanded name bad: a value of the call, else the template's text, else the call."""
+
+    def is_bad(text: str) -> bool:
+        if why_no_job_name(name) is None:  # only its beginning is bad
+            return text.startswith("^")
+        return why_no_job_name(text) is not None and (text != "" or name == "")
+
     for parameter in sorted(parameters_of(leaf.name) & set(call.values)):
-        if call.values[parameter] and why_no_job_name(call.values[parameter]) is not None:
+        if is_bad(call.values[parameter]):
             return place_of(call.nodes.get(parameter, call.name_node))
     blank = leaf.name.format_map(dict.fromkeys(parameters_of(leaf.name), "x"))
-    return place_of(leaf.node if why_no_job_name(blank) is not None else call.name_node)
+    return place_of(leaf.node if is_bad(blank) else call.name_node)
