@@ -161,6 +161,16 @@ def test_an_expanded_name_that_is_none_is_told_where_it_went_wrong(layouts, job,
     assert layouts.problems(text)[0].startswith(place)
 
 
+def test_a_misspelt_key_of_a_project_is_no_misspelt_pipeline(layouts):
+    text = CHECK + "projects: [{name: p, merge_mode: merge, templates: [{name: t}], chek: [x]}]\n"
+    text += "project-templates: [{nmae: t}]\n"
+    found = layouts.texts(text)
+    meant = ["merge-mode", "template", "check", "name"]
+    unknown = [each for each in found if each.startswith("unknown pipeline")]
+    assert [f'did you mean "{each}"?' in text for each, text in zip(meant, unknown, strict=True)] == [True] * 4
+    assert {each.split()[1] for each in layouts.problems(text)} == {"unknown-pipeline", "missing-key"}
+
+
 def test_fields_within_fields_have_an_end(layouts):
     text = "project-templates: [{name: t, check: ['" + "{a:" * 3000 + "}" * 3000 + "']}]\n" + EMPTY
     assert layouts.problems(text) == ["1:39 bad-format"]

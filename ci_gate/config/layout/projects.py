@@ -60,9 +60,9 @@ class ProjectReader:
             for pipeline, source in expand(self._reader, call, name):
                 parts.setdefault(pipeline, []).append(source)
         for pipeline, (key, value) in fields.others.items():
-            check_pipeline(self._reader, pipeline, key, what, self._pipelines)
-            leaves = self._valid(read_tree(self._reader, pipeline, value, key))
-            parts.setdefault(pipeline, []).append(Source(leaves))
+            if check_pipeline(self._reader, key, what, self._pipelines, schema.PROJECT):
+                leaves = self._valid(read_tree(self._reader, pipeline, value, key))
+                parts.setdefault(pipeline, []).append(Source(leaves))
         trees = {name: self._trees.build(parts[name], what) for name in self._pipelines if name in parts}
         return Project(name, MergeMode(fields[schema.MERGE_MODE]), trees)
 

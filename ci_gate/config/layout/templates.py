@@ -11,7 +11,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 
 from ci_gate.config.document import Place, place_of
 from ci_gate.config.layout import schema
-from ci_gate.config.layout.fields import Fields, read_fields, report_unknown_key
+from ci_gate.config.layout.fields import Fields, Table, read_fields, report_unknown_key
 from ci_gate.config.layout.names import Names, is_job_name, report_job_name, why_no_job_name
 from ci_gate.config.layout.reader import Reader, is_bare, shortened
 from ci_gate.config.layout.trees import Leaf, Source, read_tree, walk
@@ -77,25 +77,30 @@ def _template(reader: Reader, fields: Fields, name: str, pipelines: Collection[s
         if pipeline in schema.RESERVED_PIPELINE_NAMES:
             report_unknown_key(reader, key, pipeline, schema.PROJECT_TEMPLATE, what)
             continue
-        check_pipeline(reader, pipeline, key, what, pipelines)
-        tree = read_tree(reader, pipeline, value, key)
-        trees[pipeline] = _template_strings(reader, tree, parameters)
+        if check_pipeline(reader, key, what, pipelines, schema.PROJECT_TEMPLATE):
+            tree = read_tree(reader, pipeline, value, key)
+            trees[pipeline] = _template_strings(reader, tree, parameters)
     is_plain = all(_is_plain(leaf.name) for tree in trees.values() for leaf in walk(tree))
     name_node = fields.value(schema.TEMPLATE_NAME) or fields.node
     return Template(name, trees, frozenset(parameters - {SHORT_NAME}), is_plain, name_node)
 
 
-def check_pipeline(reader: Reader, name: str, key: ScalarNode, what: str, pipelines: Collection[str]) -> None:
-    """Report a key that should name a pipeline and does not."""
+def check_pipeline(reader: Reader, key: ScalarNode, what: str, pipelines: Collection[str], table: Table) -> bool:
+    """Report a key that should name a pipeline and does not. Is there a job list under it, as far as can be told?
+
+    ``table`` has the other keys: whoever misspells one of them writes no jobs there.
+    """
     if is_bare(key):
         reader.mistyped("the name of a pipeline", "a string", key)
-        return
+        return True
+    name = key.value
     if name in pipelines:
-        return
-    meant = nearest(name, pipelines)
+        return True
+    meant = nearest(name, [*pipelines, *table.by_name])
     hint = f'did you mean "{meant}"? ' if meant else ""
     text = f'unknown pipeline "{shortened(name)}" in {what}; {hint}defined pipelines: {", ".join(pipelines) or "none"}'
     reader.report("unknown-pipeline", place_of(key), text, about=name)
+    return meant is None or meant in pipelines
 
 
 def _template_strings(reader: Reader, leaves: Iterable[Leaf], parameters: set[str]) -> tuple[Leaf, ...]:
