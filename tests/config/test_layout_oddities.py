@@ -171,6 +171,11 @@ def test_a_misspelt_key_of_a_project_is_no_misspelt_pipeline(layouts):
     assert {each.split()[1] for each in layouts.problems(text)} == {"unknown-pipeline", "missing-key"}
 
 
+def test_every_control_character_is_refused_in_the_name_of_a_job(layouts):
+    text = EMPTY + 'jobs: [{name: "a\\x07b"}, {name: "a\\x7fb"}, {name: "a\\x9bb"}, {name: "a\\xe9b"}]\n'
+    assert [each.split()[1] for each in layouts.problems(text)] == ["bad-job-name"] * 3
+
+
 def test_fields_within_fields_have_an_end(layouts):
     text = "project-templates: [{name: t, check: ['" + "{a:" * 3000 + "}" * 3000 + "']}]\n" + EMPTY
     assert layouts.problems(text) == ["1:39 bad-format"]

@@ -8,7 +8,7 @@ from ci_gate.config.document import Place
 from ci_gate.config.layout.fields import Fields, Key
 from ci_gate.config.layout.reader import Reader, shortened
 
-NOT_IN_JOB_NAMES = re.compile(r"[\s:\x00-\x1f\x7f]")
+NOT_IN_JOB_NAMES = re.compile(r"[\s:\x00-\x1f\x7f-\x9f]")
 BLANK = re.compile(r"\s")
 
 
