@@ -252,6 +252,27 @@ def test_a_problem_in_what_aliases_share_is_told_once(layouts):
     assert layouts.problems(ALIASED) == ["7:11 unknown-key", "8:7 unknown-trigger", "12:18 unknown-reporter"]
 
 
+def test_a_problem_is_told_once_whatever_the_keys_are_called_that_share_it(layouts):
+    text = (
+        "pipelines:\n"
+        "  - {name: check, manager: IndependentPipelineManager, trigger: {}, success: &s x, failure: *s}\n"
+        "  - {name: gate, manager: DependentPipelineManager, trigger: {}, require: {approval: {username: &u (}}}\n"
+        "jobs:\n"
+        "  - {name: x, branch: *u, files: &f {}, tags: *f}\n"
+        "projects:\n"
+        "  - {name: p, check: &jobs [5, ~, 'a b'], gate: *jobs}\n"
+    )
+    wanted = ["2:78 bad-type", "3:97 bad-regex", "5:34 bad-type", "7:29 bad-type", "7:32 bad-type", "7:35 bad-job-name"]
+    assert layouts.problems(text) == wanted
+
+
+def test_what_a_template_or_a_shared_call_spoils_is_told_once_for_all_projects(layouts):
+    text = "project-templates: [{name: t, check: ['{name}-{x}']}, {name: u, check: ['{name} u']}]\n" + CHECK
+    text += "projects:\n  - {name: p, template: &calls [{name: t, x: 'a b'}, {name: u}]}\n"
+    text += "  - {name: q, template: *calls}\n  - {name: r, template: [{name: u}]}\n"
+    assert layouts.problems(text) == ["1:73 bad-job-name", "9:46 bad-job-name"]
+
+
 def test_zuul_1_forms_are_met_with_the_present_one(layouts):
     text = LONE.replace("review: {Verified: 1}", "verified: 1")
     assert "`gerrit: {verified: 1}`" in layouts.texts(text, connections={"gerrit": "gerrit", "review": "gerrit"})[0]

@@ -51,13 +51,14 @@ def is_job_name(name: str) -> bool:
     return bool(name) and not name.startswith("^") and NOT_IN_JOB_NAMES.search(name) is None
 
 
-def report_job_name(reader: Reader, name: str, place: Place) -> bool:
-    """Report what is no name for a job; True if it is one."""
+def report_job_name(reader: Reader, name: str, place: Place, *, about: str | None = None) -> bool:
+    """Report what is no name for a job; True if it is one. ``about``: the text in which it is written, where it is
+    not written there as it is."""
     why = why_no_job_name(name)
     if why is not None:
-        reader.report("bad-job-name", place, f'"{shortened(name)}" is not a job name: {why}')
+        reader.report("bad-job-name", place, f'"{shortened(name)}" is not a job name: {why}', about=about)
     elif name.startswith("^"):
         text = f'"{shortened(name)}" is not allowed; allowed: names of jobs (expressions stand only under `jobs`)'
-        reader.report("bad-value", place, text)
+        reader.report("bad-value", place, text, about=about)
         return False
     return why is None

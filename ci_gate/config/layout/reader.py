@@ -50,7 +50,7 @@ class Reader:
         """Note a problem.
 
         A place that aliases share is reported once: ``about`` is what the problem is about, where the text also
-        says in which pipeline or project it was met.
+        says under which key, or in which pipeline or project, it was met.
         """
         level = level or (Level.WARNING if code in WARNINGS else Level.NOTE if code in NOTES else Level.ERROR)
         key = (place, code, text if about is None else about)
@@ -87,12 +87,14 @@ class Reader:
         advice = ""
         if wanted.startswith("a string") and is_bare(node):
             advice = f'; quote it: "{node.value}"'
-        self.report("bad-type", spot(node, key), f"{name} must be {wanted}, not {described(node)}{advice}")
+        text = f"{name} must be {wanted}, not {described(node)}{advice}"
+        self.report("bad-type", spot(node, key), text, about=wanted)
 
     def refused(self, name: str, value: str, allowed: str, place: Place, *, near: Iterable[str] = ()) -> None:
         meant = nearest(value, near)
         hint = f'did you mean "{meant}"? ' if meant else ""
-        self.report("bad-value", place, f'{name}: "{shortened(value)}" is not allowed; {hint}allowed: {allowed}')
+        text = f'{name}: "{shortened(value)}" is not allowed; {hint}allowed: {allowed}'
+        self.report("bad-value", place, text, about=allowed)
 
     def text(self, name: str, node: Node, key: Node | None = None) -> str | None:
         value = scalar_value(node)
@@ -106,11 +108,11 @@ class Reader:
         if known is None:
             known = self._expressions[source, for_strangers] = _compiled(source, for_strangers=for_strangers)
         if isinstance(known, str):
-            self.report("bad-regex", place_of(node), f"{name}: not a valid regular expression: {known}")
+            self.report("bad-regex", place_of(node), f"{name}: not a valid regular expression: {known}", about=known)
             return None
         expression, doubts = known
         for code, text in doubts:
-            self.report(code, place_of(node), f"{name}: {text}")
+            self.report(code, place_of(node), f"{name}: {text}", about=text)
         return expression
 
     def members(self, name: str, node: Node, wanted: str, key: Node | None = None) -> list[Node]:

@@ -219,7 +219,7 @@ def _expanded(reader: Reader, call: Call, leaves: Iterable[Leaf], values: Mappin
                 continue
             name = formatted
         if not is_job_name(name):
-            report_job_name(reader, name, _culprit(call, leaf, name))
+            report_job_name(reader, name, _culprit(call, leaf, name), about=leaf.name)
             continue
         yield Leaf(name, leaf.node, tuple(_expanded(reader, call, leaf.children, values)))
 
