@@ -259,11 +259,21 @@ def test_a_problem_is_told_once_whatever_the_keys_are_called_that_share_it(layou
         "  - {name: gate, manager: DependentPipelineManager, trigger: {}, require: {approval: {username: &u (}}}\n"
         "jobs:\n"
         "  - {name: x, branch: *u, files: &f {}, tags: *f}\n"
+        "  - {name: y, success-pattern: &q '{', failure-pattern: *q}\n"
         "projects:\n"
         "  - {name: p, check: &jobs [5, ~, 'a b'], gate: *jobs}\n"
     )
-    wanted = ["2:78 bad-type", "3:97 bad-regex", "5:34 bad-type", "7:29 bad-type", "7:32 bad-type", "7:35 bad-job-name"]
-    assert layouts.problems(text) == wanted
+    wanted = ["2:78 bad-type", "3:97 bad-regex", "5:34 bad-type", "6:32 bad-pattern"]
+    assert layouts.problems(text) == [*wanted, "8:29 bad-type", "8:32 bad-type", "8:35 bad-job-name"]
+
+
+def test_a_vote_or_a_time_that_several_keys_share_is_told_once(layouts):
+    text = CHECK + (
+        "    require: {approval: [{A: &v x}, {B: *v}, {A: &n '1'}, {B: *n}, {newer-than: &t 5x}, {older-than: *t}]}\n"
+        "    success: {gerrit: {A: &w y, B: *w}}\n"
+        "projects: []\n"
+    )
+    assert layouts.problems(text) == ["7:30 bad-value", "7:50 bad-type", "7:81 bad-time", "8:27 bad-value"]
 
 
 def test_what_a_template_or_a_shared_call_spoils_is_told_once_for_all_projects(layouts):

@@ -145,7 +145,7 @@ def check_pattern(reader: Reader, fields: Fields, key: Key[str] | Key[str | None
     why = why_never(pattern, names) if isinstance(pattern, str) else None
     if why is not None:
         text = f"{key.name}: {why}; it can never be filled in, and {instead}"
-        reader.report("bad-pattern", fields.value_place(key), text)
+        reader.report("bad-pattern", fields.value_place(key), text, about=why)
 
 
 # --- kinds of values ---

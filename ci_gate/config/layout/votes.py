@@ -47,7 +47,7 @@ def vote_value(reader: Reader, name: str, key: Node, node: Node) -> int | None:
         reader.mistyped(name, "a whole number", node, key)
     else:
         text = f"{name}: {described(node)} is not allowed; allowed: one whole number, the vote on that label"
-        reader.report("bad-value", place_of(node), text)
+        reader.report("bad-value", place_of(node), text, about="a vote")
     return None
 
 
@@ -93,7 +93,8 @@ def _seconds(reader: Reader, fields: Fields, key: Key[Node | None]) -> float | N
     found = TIME.fullmatch(node.value)
     if found is None:
         hint = "use a whole number and s, m, h, d or w, e.g. 48h"
-        reader.report("bad-time", place, f'{key.name}: "{shortened(node.value)}" is not a time; {hint}')
+        text = f'{key.name}: "{shortened(node.value)}" is not a time; {hint}'
+        reader.report("bad-time", place, text, about=node.value)
         return None
     return float(int(found[1]) * SECONDS[found[2]])
 
@@ -120,13 +121,13 @@ def _allowed_values(reader: Reader, name: str, entry: Entry) -> frozenset[int]:
             values.add(number)
             if isinstance(scalar_value(member), str):
                 text = f"{name} must be a whole number, not {described(member)}; read as {number}"
-                reader.report("bad-type", place_of(member), text, level=Level.WARNING)
+                reader.report("bad-type", place_of(member), text, about="a vote", level=Level.WARNING)
         elif is_unwritten(member):
             reader.mistyped(name, "a whole number or a list of them", member, key)
         else:
             known = ", ".join(each.name for each in schema.VOTE.keys if each is not schema.VOTE_OLD_EMAIL)
             text = f'"{name}" is taken as a review label, whose value must be a whole number, not {described(member)}'
-            reader.report("bad-value", spot(member, key), f"{text}; other keys: {known}")
+            reader.report("bad-value", spot(member, key), f"{text}; other keys: {known}", about="a label")
     return frozenset(values)
 
 
