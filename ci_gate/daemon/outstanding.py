@@ -81,7 +81,7 @@ class Outstanding:
         if isinstance(launch, LaunchBuild) and update.number is not None:
             manager = update.manager or (launch.begun.manager if launch.begun else None)
             if manager is not None:
-                self._by_key[key] = replace(launch, begun=Begun(manager, update.number))
+                self._by_key[key] = replace(launch, begun=Begun(manager, update.number, by_uuid=update.by_uuid))
 
     def _drop_old_cancels(self, at: float) -> None:
         while self._cancels and (

@@ -51,7 +51,13 @@ def update_of(uuid: str, data: Data, *, started: bool) -> BuildUpdate:
         node_name=_text(data, "node_name"),
         node_labels=_texts(data, "node_labels"),
         started_at=_time(data, "started_at"),
+        by_uuid=by_uuid(uuid, data),
     )
+
+
+def by_uuid(uuid: str, data: Data) -> bool:
+    """Whether the worker's manager knows the build by its uuid too: our bridge says so by naming it."""
+    return bool(data.get("uuid") == uuid)
 
 
 def number_of(data: Data) -> int | None:

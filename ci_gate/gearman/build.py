@@ -38,7 +38,7 @@ class Build:
     """``handle`` is the one on the present connection; ``sent``: some server has it, or may have had it.
 
     ``runs``: the server says that a worker has it, though it may be that we have not heard of it. ``stopped_as``: the
-    manager and number that a stop was last asked for with.
+    manager and number that a stop was last asked for with. ``by_uuid``: the manager knows the build by its uuid too.
     """
 
     request: BuildRequest
@@ -48,6 +48,7 @@ class Build:
     handle: bytes | None = None
     number: int | None = None
     manager: str | None = None
+    by_uuid: bool = False
     stopped_as: tuple[str, int | None] | None = None
     data: answers.Data = field(default_factory=dict)
     cancelled: bool = False
@@ -64,6 +65,11 @@ class Build:
     @property
     def started(self) -> bool:
         return self.number is not None
+
+    @property
+    def can_be_stopped(self) -> bool:
+        """Its manager would know which one is meant."""
+        return self.manager is not None and (self.started or self.by_uuid)
 
 
 def counts_of(builds: Iterable[Build], elsewhere: int) -> Counts:

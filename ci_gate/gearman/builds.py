@@ -54,7 +54,7 @@ class Builds:
             self._send(submission)
             return
         if begun is not None:
-            build.number, build.manager, build.sent = begun.number, begun.manager, True
+            build.number, build.manager, build.by_uuid, build.sent = begun.number, begun.manager, begun.by_uuid, True
         self._lost_sight(build)
         self._doer.wake_resolver()
 
@@ -63,7 +63,7 @@ class Builds:
         if build is None or build.cancelled:
             return
         build.cancelled = True
-        if build.manager is not None:
+        if build.can_be_stopped:
             self._stop(build)
             if build.started and build.handle is None:
                 self._drop(build)  # its connection is gone, the stop request goes out on the next one
@@ -261,7 +261,7 @@ class Builds:
     def never_ran(self, unique: str) -> None:
         """What was known of it is of no build that there is, or of another one."""
         if build := self._builds.get(unique):
-            build.number, build.manager, build.data = None, None, {}
+            build.number, build.manager, build.by_uuid, build.data = None, None, False, {}
 
     def hand_over(self, unique: str) -> bool:
         """Somebody else follows it from now on. Whether it is still wanted."""
@@ -316,9 +316,10 @@ class Builds:
         if number is not None:
             build.number = number
         build.manager = answers.manager_of(data) or build.manager
+        build.by_uuid = build.by_uuid or answers.by_uuid(build.unique, data)
         if not build.cancelled:
             self._doer.updated(answers.update_of(build.unique, data, started=build.started))
-        elif build.manager is not None:
+        elif build.can_be_stopped:
             _cancel_timer(build)
             self._stop(build)
 
@@ -357,7 +358,8 @@ class Builds:
             log.warning("build cannot be stopped: its worker names no manager", uuid=build.unique)
         elif build.stopped_as != (build.manager, build.number):
             build.stopped_as = build.manager, build.number
-            self._manager_jobs.stop(build.manager, build.request.job, build.number, build.unique)
+            uuid = build.unique if build.by_uuid else None
+            self._manager_jobs.stop(build.manager, build.request.job, build.number, uuid)
 
     def _end(self, build: Build, result: str | None, *, reason: str, counted: bool = True) -> None:
         self._close_books(build, BuildEnd(build.unique, result, counted=counted, reason=reason))

@@ -42,12 +42,13 @@ class ManagerJobs:
     def __contains__(self, unique: object) -> bool:
         return unique in self._jobs
 
-    def stop(self, manager: str, job: str, number: int | None, uuid: str) -> None:
-        """Have the manager stop build ``number`` of ``job``. Ours know builds by their ``uuid`` too, before they have a
-        number; the Jenkins plugin does not look at it."""
+    def stop(self, manager: str, job: str, number: int | None, uuid: str | None) -> None:
+        """Have the manager stop build ``number`` of ``job``. ``uuid`` is for ours, which know builds by it before they
+        have a number; the others are sent what the protocol says and nothing else."""
         log.info("stopping build", job=job, number=number, manager=manager, uuid=uuid)
-        known: dict[str, object] = {"name": job} if number is None else {"name": job, "number": number}
-        self._add(f"stop:{manager}", json.dumps(known | {"uuid": uuid}).encode(), Precedence.HIGH)
+        known = {"name": job, "number": number, "uuid": uuid}
+        data = {name: value for name, value in known.items() if value is not None}
+        self._add(f"stop:{manager}", json.dumps(data).encode(), Precedence.HIGH)
 
     def describe(self, build: NumberedBuild, html: str) -> None:
         """Have the manager show this beside the build."""

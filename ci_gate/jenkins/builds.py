@@ -157,8 +157,13 @@ def _missing(build: Build) -> Step:
 def data_of(
     build: Build, manager: str, url: str, node_labels: tuple[str, ...], clock_skew_s: float = 0.0
 ) -> dict[str, object]:
-    """WORK_DATA as the Jenkins plugin says it (6.3), and its times by our clock (15). Pipelines name no node."""
-    data: dict[str, object] = {"name": build.name, "manager": manager, "worker": f"{manager}_bridge"}
+    """WORK_DATA as the Jenkins plugin says it (6.3), and its times by our clock (15). Pipelines name no node.
+
+    The uuid says that the manager knows the build by it too (11.6).
+    """
+    data: dict[str, object] = {
+        "name": build.name, "manager": manager, "worker": f"{manager}_bridge", "uuid": build.uuid,
+    }  # fmt: skip
     record = build.record
     if record is not None:
         data |= {"number": record.number, "url": record.url or url}

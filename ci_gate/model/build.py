@@ -43,10 +43,11 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """As what a worker runs a build: it is stopped by that."""
+    """As what a worker runs a build: it is stopped by that. ``by_uuid``: its manager knows builds by their uuid too."""
 
     manager: str
     number: int
+    by_uuid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class BuildUpdate:
 
     ``started`` is true once a build number is known, and from then on. ``estimate_s`` is the worker's own estimate
     of the whole run time, in seconds. ``started_at`` is in seconds since the epoch; None: when this was heard.
+    ``by_uuid``: its manager knows builds by their uuid too, as ours do.
     """
 
     uuid: str
@@ -76,6 +78,7 @@ class BuildUpdate:
     node_labels: tuple[str, ...] = ()
     estimate_s: float | None = None
     started_at: float | None = None
+    by_uuid: bool = False
 
 
 @dataclass(frozen=True, slots=True)

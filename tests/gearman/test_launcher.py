@@ -104,13 +104,43 @@ async def test_a_running_build_is_stopped_by_its_manager(server, worker, tmp_pat
         bench.launcher.cancel(unique)
         stop = await worker.job(2)
         assert stop.name == "stop:jenkins"
-        assert json.loads(stop.arguments) == {"name": "unit", "number": 7, "uuid": unique}
+        assert json.loads(stop.arguments) == {"name": "unit", "number": 7}
         stop.sendWorkComplete(b"")
         job.sendWorkComplete(data(result="ABORTED"))
         bench.launch()
         (await worker.job(3)).sendWorkComplete(data(result="SUCCESS"))
         await bench.end()
         assert [each.uuid for each in bench.ends] != [unique], "a cancelled build is not heard of again"
+
+
+async def test_a_manager_of_others_is_asked_to_stop_a_build_by_its_number_alone(server, worker, tmp_path):
+    """Before there is one it is ``cancel job`` that is tried (gearman-jenkins.md 5)."""
+    async with Bench(server.port, tmp_path) as bench:
+        unique = bench.launch()
+        job = await worker.job()
+        job.sendWorkData(json.dumps({"name": "unit", "manager": "jenkins"}).encode())
+        await when(lambda: bench.updates, "that a worker has it")
+        bench.launcher.cancel(unique)
+        asked = bench.launcher._builds._manager_jobs._jobs
+        assert not asked
+        job.sendWorkData(data())
+        stop = await worker.job(2)
+        assert (stop.name, json.loads(stop.arguments)) == ("stop:jenkins", {"name": "unit", "number": 7})
+        stop.sendWorkComplete(b"")
+        job.sendWorkComplete(data(result="ABORTED"))
+        await when(lambda: not asked, "the manager's answer")
+        assert bench.ends == []
+
+
+async def test_a_manager_that_knows_builds_by_their_uuid_is_told_it(server, worker, tmp_path):
+    async with Bench(server.port, tmp_path) as bench:
+        unique = bench.launch()
+        (await worker.job()).sendWorkData(json.dumps({"manager": "jenkins", "uuid": unique}).encode())
+        await when(lambda: bench.updates, "that a worker has it")
+        bench.launcher.cancel(unique)
+        stop = await worker.job(2)
+        assert json.loads(stop.arguments) == {"name": "unit", "uuid": unique}
+        stop.sendWorkComplete(b"")
 
 
 async def test_a_function_that_nobody_has_registered_ends_the_build(server, worker, tmp_path):
