@@ -19,7 +19,7 @@ from ci_gate.gearman import answers
 from ci_gate.gearman.build import Build, Counts, Doer, counts_of
 from ci_gate.gearman.client import Said, Submission
 from ci_gate.gearman.inquiry import ServerKind, Standing
-from ci_gate.gearman.manager_jobs import ManagerJobs, describing
+from ci_gate.gearman.manager_jobs import ManagerJobs
 from ci_gate.gearman.stalls import LongWait
 from ci_gate.gearman.times import LauncherTimes
 from ci_gate.model.build import Begun, BuildEnd, BuildRequest, BuildUpdate, NumberedBuild
@@ -73,10 +73,11 @@ class Builds:
             self._doubt(build)
         # else: it is on its way, or unsure; what becomes of it is decided when we know where it is.
 
-    def describe(self, builds: Sequence[NumberedBuild], html: str, knows: Callable[[str], bool]) -> None:
-        for each in builds:
-            if knows(describing(each.manager)):
-                self._manager_jobs.describe(each, html)
+    def describe(self, builds: Sequence[NumberedBuild], html: str, knows: Callable[[str], bool]) -> bool:
+        return self._manager_jobs.describe(builds, html, knows)
+
+    def describe_late(self, knows: Callable[[str], bool]) -> None:
+        self._manager_jobs.describe_late(knows)
 
     def _doubt(self, build: Build) -> None:
         """We did not send it, but the process before us may have done so: the server is asked whether it runs."""

@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
@@ -41,8 +40,6 @@ from ci_gate.job_servers import Address, addresses
 from ci_gate.model.build import Begun, BuildEnd, BuildRequest, BuildUpdate, NumberedBuild
 from ci_gate.model.elsewhere import Elsewhere
 from ci_gate.model.operations import Stall
-
-T = TypeVar("T")
 
 BATCH = 100  # submissions that are sent before their answers are waited for
 
@@ -137,7 +134,8 @@ class GearmanLauncher:
 
     def describe(self, builds: Sequence[NumberedBuild], html: str) -> None:
         """Have managers show this beside their builds, those that offer to (gearman-jenkins.md 5)."""
-        self._builds.describe(builds, html, self._functions.knows)
+        if not self._builds.describe(builds, html, self._functions.knows):
+            self._missing_function.set()  # the list may be a minute old
 
     @property
     def stalls(self) -> tuple[Stall, ...]:
@@ -368,6 +366,7 @@ class GearmanLauncher:
             read_at = await self._read_functions()
         while True:
             self._builds.end_unregistered(self._knows)
+            self._builds.describe_late(self._functions.knows)
             self._missing_function.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._times.list_reread):
@@ -391,7 +390,7 @@ class GearmanLauncher:
                 return _now()
 
 
-def _soon(call: Callable[[T], None], value: T) -> None:
+def _soon(call: Callable[..., None], value: BuildUpdate | BuildEnd) -> None:
     asyncio.get_running_loop().call_soon(call, value)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -17,6 +18,8 @@ import structlog
 
 from ci_gate.gearman.client import Submission
 from ci_gate.model.build import NumberedBuild, Precedence
+
+MOST_UNDESCRIBED = 1000  # while there is no list of functions
 
 log = structlog.stdlib.get_logger("zuul.Gearman")
 
@@ -38,6 +41,7 @@ class ManagerJobs:
         self._withdraw = withdraw
         self._limit_s = limit_s
         self._jobs: dict[str, _Job] = {}
+        self._undescribed: deque[tuple[NumberedBuild, str]] = deque(maxlen=MOST_UNDESCRIBED)
 
     def __contains__(self, unique: object) -> bool:
         return unique in self._jobs
@@ -50,10 +54,22 @@ class ManagerJobs:
         data = {name: value for name, value in known.items() if value is not None}
         self._add(f"stop:{manager}", json.dumps(data).encode(), Precedence.HIGH)
 
-    def describe(self, build: NumberedBuild, html: str) -> None:
-        """Have the manager show this beside the build."""
-        data = {"name": build.job, "number": build.number, "html_description": html}
-        self._add(describing(build.manager), json.dumps(data).encode(), Precedence.LOW)
+    def describe(self, builds: Sequence[NumberedBuild], html: str, knows: Callable[[str], bool]) -> bool:
+        """Have managers show this beside their builds. ``knows`` says whether a function is registered: what waits for
+        one that is not is decided by ``describe_late``. False if something does."""
+        for each in builds:
+            if knows(_describing(each)):
+                self._describe(each, html)
+            else:
+                self._undescribed.append((each, html))
+        return not self._undescribed
+
+    def describe_late(self, knows: Callable[[str], bool]) -> None:
+        """What is registered was read again. A manager that is not there even now does not offer it."""
+        for build, html in self._undescribed:
+            if knows(_describing(build)):
+                self._describe(build, html)
+        self._undescribed.clear()
 
     def created(self, unique: str, handle: bytes) -> None:
         """The server has it; from now on it has ``limit_s``."""
@@ -79,6 +95,10 @@ class ManagerJobs:
         for unique in list(self._jobs):
             self.ended(unique)
 
+    def _describe(self, build: NumberedBuild, html: str) -> None:
+        data = {"name": build.job, "number": build.number, "html_description": html}
+        self._add(_describing(build), json.dumps(data).encode(), Precedence.LOW)
+
     def _add(self, function: str, data: bytes, precedence: Precedence) -> None:
         submission = Submission(function, uuid4().hex, data, precedence)
         self._jobs[submission.unique] = _Job(submission)
@@ -92,6 +112,6 @@ class ManagerJobs:
             self._withdraw(unique, handle)
 
 
-def describing(manager: str) -> str:
-    """The function by which builds of this manager are described. Not every worker of builds offers it."""
-    return f"set_description:{manager}"
+def _describing(build: NumberedBuild) -> str:
+    """Not every worker of builds offers it."""
+    return f"set_description:{build.manager}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
-from gearman_parts import Bench, Worker, data, when
+from gearman_parts import QUICK, Bench, Worker, data, when
 
 from ci_gate.model.build import NumberedBuild
 from ci_gate.sandbox.jenkins import Jenkins, Node
@@ -61,6 +62,22 @@ async def test_a_manager_that_does_not_offer_it_is_not_asked(server, tmp_path, c
         (await worker.job()).sendWorkComplete(data(result="SUCCESS"))
         assert (await bench.end()).result == "SUCCESS"
     await asyncio.to_thread(worker.stop)
+
+
+async def test_a_manager_that_came_after_the_list_was_read_is_found(server, tmp_path):
+    times = replace(QUICK, list_reread=3600.0)
+    worker = await asyncio.to_thread(Worker, server.port, "build:unit")
+    async with Bench(server.port, tmp_path, times) as bench:
+        bench.launch("nothing")
+        assert (await bench.end()).result == "NOT_REGISTERED"  # the list was read, and is not read again by itself
+        manager = await asyncio.to_thread(Worker, server.port, OFFERED)
+        bench.launcher.describe([NumberedBuild("unit", "jenkins", 7), NumberedBuild("unit", "other", 8)], TEXT)
+        job = await manager.job()
+        assert json.loads(job.arguments) == {"name": "unit", "number": 7, "html_description": TEXT}
+        job.sendWorkComplete(b"")
+        await when(lambda: not bench.launcher._builds._manager_jobs._jobs, "the manager's answer")
+    for each in (worker, manager):
+        await asyncio.to_thread(each.stop)
 
 
 async def test_what_a_lost_connection_took_along_is_asked_again(server, tmp_path):
