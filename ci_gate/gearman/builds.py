@@ -310,7 +310,7 @@ class Builds:
 
     def _told(self, build: Build, body: bytes) -> None:
         data = self._data_of(build, body)
-        if not data or data == build.data:  # an attached client is told again what it knows
+        if data is None or not body or data == build.data:  # an attached client is told again what it knows
             return
         build.data = data
         number = answers.number_of(data)
@@ -329,14 +329,15 @@ class Builds:
             if not build.runs:
                 self._drop_soon(build)  # gearmand says so of every cancelled job, also of one that runs on
             return
-        said = {} if what is Said.EXCEPTION else self._data_of(build, body)
+        told = b"" if what is Said.EXCEPTION else body
+        said = self._data_of(build, told)
         if said is None:
             return
         reason = {
             Said.FAIL: "the worker or its connection failed",
             Said.EXCEPTION: f"the worker failed: {answers.excerpt(body)}",
         }.get(what, "the worker gave no result")
-        end = answers.end_of(build.unique, said or build.data, started=build.started, reason=reason)
+        end = answers.end_of(build.unique, said if told else build.data, started=build.started, reason=reason)
         self._close_books(build, end)
 
     def _data_of(self, build: Build, body: bytes) -> answers.Data | None:

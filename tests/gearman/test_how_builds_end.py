@@ -65,6 +65,20 @@ async def test_what_came_last_counts_and_an_empty_end_leaves_what_was_said_befor
     assert (end.result, end.last.url) == ("SUCCESS", "http://j/8/")
 
 
+async def test_only_the_most_recent_data_count_even_if_they_say_nothing(worker, bench):
+    """Also of an end: its result is absent, and the build is to be launched again (gearman-jenkins.md 4)."""
+    for silent_end in (True, False):
+        bench.launch()
+        job = await worker.job(2 - silent_end)
+        job.sendWorkData(data(result="SUCCESS"))
+        if silent_end:
+            job.sendWorkComplete(b"{}")
+        else:
+            job.sendWorkData(b"{}")
+            job.sendWorkFail()
+        assert (await bench.end(2 - silent_end)).result is None
+
+
 async def test_a_result_that_is_no_text_is_told_as_a_failure_of_the_worker(worker, bench):
     bench.launch()
     (await worker.job()).sendWorkComplete(data(result=["SUCCESS"]))
