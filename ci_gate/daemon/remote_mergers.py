@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 from ci_gate.config.settings import Settings
-from ci_gate.gearman.job_runner import JobError, JobRunner
+from ci_gate.gearman.job_runner import MOST_TRIES, JobError, JobRunner
 from ci_gate.job_servers import addresses
 from ci_gate.merger.remote import JobFailedError, RemoteMerger
 from ci_gate.model.build import Precedence
@@ -31,9 +31,9 @@ class JobsOverGearman:
     def __init__(self, runner: JobRunner) -> None:
         self._runner = runner
 
-    async def run(self, function: str, data: bytes, precedence: Precedence) -> bytes:
+    async def run(self, function: str, data: bytes, precedence: Precedence, *, once: bool = False) -> bytes:
         try:
-            return await self._runner.run(function, data, precedence)
+            return await self._runner.run(function, data, precedence, most_tries=1 if once else MOST_TRIES)
         except JobError as problem:
             raise JobFailedError(str(problem)) from problem
 

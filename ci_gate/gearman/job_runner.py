@@ -41,6 +41,7 @@ class _Job:
     precedence: Precedence
     result: asyncio.Future[bytes]
     unique: str = field(default_factory=lambda: uuid4().hex)
+    most_tries: int = MOST_TRIES
     tries: int = 1
     handle: bytes | None = None
     heard_at: float | None = None
@@ -84,9 +85,14 @@ class JobRunner:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._client.stop()
 
-    async def run(self, function: str, data: bytes, precedence: Precedence) -> bytes:
-        """The result; for as long as it takes, also for a worker to be there. Raises JobError."""
-        job = _Job(function, data, precedence, asyncio.get_running_loop().create_future())
+    async def run(
+        self, function: str, data: bytes, precedence: Precedence, *, most_tries: int = MOST_TRIES
+    ) -> bytes:
+        """The result; for as long as it takes, also for a worker to be there. Raises JobError.
+
+        A lost server is nobody's fault: that counts as no try.
+        """
+        job = _Job(function, data, precedence, asyncio.get_running_loop().create_future(), most_tries=most_tries)
         self._submit(job)
         try:
             return await job.result
@@ -115,8 +121,9 @@ class JobRunner:
     def _again(self, job: _Job, reason: str) -> None:
         """As a new job; only so often, since the job itself may be what kills its workers."""
         self._forget(job)
-        if job.tries >= MOST_TRIES:
-            job.result.set_exception(JobError(f"{job.function} failed {job.tries} times: {reason}"))
+        if job.tries >= job.most_tries:
+            times = f" {job.tries} times" if job.tries > 1 else ""
+            job.result.set_exception(JobError(f"{job.function} failed{times}: {reason}"))
             return
         log.warning("a job runs again", function=job.function, reason=reason, tries=job.tries)
         job.unique, job.handle, job.heard_at = uuid4().hex, None, None

@@ -35,8 +35,9 @@ class JobFailedError(Exception):
 
 
 class Jobs(Protocol):
-    async def run(self, function: str, data: bytes, precedence: Precedence) -> bytes:
-        """What the worker answers, whenever there is one. Raises JobFailedError."""
+    async def run(self, function: str, data: bytes, precedence: Precedence, *, once: bool = False) -> bytes:
+        """What the worker answers, whenever there is one. Raises JobFailedError, with ``once`` for the first worker
+        that fails or is lost; else others may try."""
         ...
 
     async def offered(self) -> Mapping[str, int]:
@@ -64,7 +65,9 @@ class RemoteMerger:
         starts = not any((each.project, each.branch) == (request.project, request.branch) for each in chain[:-1])
         data = wire.merge_data(chain, self._url_of)
         try:
-            answer = wire.merge_answer(request.ref, await self._jobs.run(wire.MERGE, data, precedence))
+            # Asking again is the scheduler's, which counts (scheduler.md 8).
+            raw = await self._jobs.run(wire.MERGE, data, precedence, once=True)
+            answer = wire.merge_answer(request.ref, raw)
         except (JobFailedError, BadJobError) as problem:
             return MergeAnswer(request.ref, MergeOutcome.INTERNAL, detail=str(problem))
         base = _base(answer, request) if starts else None

@@ -9,11 +9,14 @@ import pytest
 from gear import constants
 from gearman_parts import HOST, when
 
+from ci_gate.daemon.remote_mergers import JobsOverGearman
 from ci_gate.gearman.job_runner import MOST_TRIES, JobError, JobRunner
 from ci_gate.gearman.job_worker import JobWorker
 from ci_gate.gearman.packets import PacketStream
 from ci_gate.job_servers import Address
+from ci_gate.merger.remote import RemoteMerger
 from ci_gate.model.build import Precedence
+from ci_gate.model.merge import MergeMode, MergeOutcome, MergeRequest
 
 NORMAL = Precedence.NORMAL
 
@@ -27,9 +30,9 @@ async def runner(server):
 
 
 @asynccontextmanager
-async def working(server, handler, *, lanes: int = 1):
+async def working(server, handler, *, lanes: int = 1, function: str = "shout"):
     """A worker that is connected; killed at the end, like its host."""
-    worker = JobWorker([Address(HOST, server.port)], {"shout": handler}, lanes=lanes, name="test")
+    worker = JobWorker([Address(HOST, server.port)], {function: handler}, lanes=lanes, name="test")
     task = asyncio.create_task(worker.run())
     try:
         yield worker
@@ -99,6 +102,22 @@ async def test_a_job_that_fails_everywhere_fails_after_some_tries(server, runner
         with pytest.raises(JobError, match=f"shout failed {MOST_TRIES} times"):
             await runner.run("shout", b"x", NORMAL)
     assert tries == MOST_TRIES
+
+
+async def test_a_merge_that_fails_is_asked_for_again_by_the_scheduler_alone(server, runner, tmp_path):
+    """Four requests in all are the scheduler's (scheduler.md 8)."""
+    asked = []
+
+    async def fail(data: bytes) -> bytes:
+        asked.append(data)
+        raise OSError("disk full")
+
+    merger = RemoteMerger(JobsOverGearman(runner), tmp_path, lambda _, project: f"ssh://gerrit/{project}")
+    request = MergeRequest("Z1", "gerrit", "demo", "master", "refs/changes/07/7/1", "7", "1", MergeMode.MERGE)
+    async with working(server, fail, function="merger:merge"):
+        answer = await merger.merge(request)
+    assert (answer.outcome, len(asked)) == (MergeOutcome.INTERNAL, 1)
+    assert answer.detail == "merger:merge failed: its worker was lost, or failed"
 
 
 async def test_a_job_outlives_its_server(server, runner):

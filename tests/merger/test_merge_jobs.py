@@ -228,7 +228,7 @@ class Hosts:
         self.hosts = list(hosts)
         self.asked: list[dict] = []
 
-    async def run(self, function: str, data: bytes, _: Precedence) -> bytes:
+    async def run(self, function: str, data: bytes, _: Precedence, *, once: bool = False) -> bytes:
         self.asked.append(json.loads(data))
         if function.startswith(wire.RETAIN):
             return await next(each for each in self.hosts if function.endswith(each.url)).do(function, data)
