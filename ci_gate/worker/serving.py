@@ -32,6 +32,7 @@ from ci_gate.worker_connection import GearmanWorker, Job
 FUNCTION = "build:"
 LOG_NAME = "console.txt"
 KEEP_S = 3600.0
+NO_ESTIMATE = -1  # milliseconds, in WORK_STATUS
 
 log = structlog.stdlib.get_logger("ci_gate.Worker")
 
@@ -55,6 +56,7 @@ class _Run:
     url: str
     claim: Job | None
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    begun_at: float = field(default_factory=time.monotonic)
     result: str | None = None
     ended_at: float = 0.0
 
@@ -147,6 +149,7 @@ class CommandWorker:
         }
         if run.result is None:
             run.claim.data(data)
+            run.claim.status(round((time.monotonic() - run.begun_at) * 1000), NO_ESTIMATE)
         else:
             run.claim.complete(data | {"result": run.result})
 

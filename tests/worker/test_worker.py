@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import subprocess
 import time
@@ -11,10 +12,12 @@ import urllib.request
 import uuid
 
 import pytest
+from gear import constants
 
 from ci_gate.config.settings import GearmanSettings
 from ci_gate.gearman.job_server import JobServer
 from ci_gate.gearman.launcher import GearmanLauncher
+from ci_gate.gearman.packets import PacketStream
 from ci_gate.gearman.times import LauncherTimes
 from ci_gate.job_servers import Address
 from ci_gate.model.build import BuildRequest
@@ -135,6 +138,23 @@ async def test_a_command_runs_in_a_fresh_clone_and_its_log_is_where_the_pattern_
         assert "merged\npipeline check\n" in text
         assert text.endswith("Finished: SUCCESS\n")
         assert not list(running.workspaces.iterdir())
+
+
+async def test_a_client_hears_of_a_build_in_the_plugins_order(site):
+    """The start, one status without an estimate, the end (gearman-jenkins.md 4 and 6.3)."""
+    async with site("unit=true") as running:
+        client = await PacketStream.connect(Address(HOST, running.server.port))
+        await client.send(constants.SUBMIT_JOB, b"build:unit", uuid.uuid4().hex.encode(), b"{}")
+        created, start, status, end = [await client.receive() for _ in range(4)]
+        client.close()
+    assert [each.kind for each in (created, start)] == [constants.JOB_CREATED, constants.WORK_DATA]
+    told = json.loads(start.arguments(2)[1])
+    assert told == {
+        "name": "unit", "number": told["number"], "manager": "box", "worker": "box", "node_name": "box",
+        "url": told["url"],
+    }  # fmt: skip
+    assert (status.kind, status.arguments(3)[2]) == (constants.WORK_STATUS, b"-1")
+    assert (end.kind, json.loads(end.arguments(2)[1])) == (constants.WORK_COMPLETE, told | {"result": "SUCCESS"})
 
 
 async def test_a_command_that_fails_and_one_whose_ref_is_gone_are_failures(site, repository):
