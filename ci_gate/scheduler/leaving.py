@@ -45,6 +45,7 @@ def leave_for_need(step: Step, item: Item, why: Verdict) -> None:
     """What it needs can no longer be provided: a failure, told as such (scheduler.md 6.4)."""
     step.decide_verdict(item.subject_key, item.pipeline.name, why)
     building.cancel_builds(step, item)
+    describe_builds(step, item)  # the report knows none of them any more
     reset_behind(step, item)
     building.skip_all(step, item)
     if item.live:

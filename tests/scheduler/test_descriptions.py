@@ -136,6 +136,20 @@ def test_what_is_withdrawn_is_described_too():
     assert "<b>CANCELED</b></p><ul><li>one: CANCELED</li></ul>" in described.html
 
 
+def test_what_leaves_since_its_need_cannot_be_met_is_described_too():
+    world = GateWorld(THE_LAYOUT)
+    world.create("A", "elsewhere/x")
+    world.change("A", status="ABANDONED", is_open=False)
+    world.create("B", "demo/pair", needs="A", url="https://review/1")
+    world.approved("B")
+    begins(world, "one", "B", 7)
+    world.restore("A")
+    assert world.queues_text() == ""
+    (described,) = descriptions(world)
+    assert described.builds == (NumberedBuild("one", "jenkins-1", 7),)
+    assert "<ul><li>one: CANCELED</li><li>two: CANCELED</li></ul>" in described.html
+
+
 @pytest.mark.parametrize("more", [0, 1, 4])
 def test_changes_ahead_are_named_the_nearest_of_many(more):
     world = GateWorld(THE_LAYOUT)
