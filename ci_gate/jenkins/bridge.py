@@ -40,7 +40,7 @@ from ci_gate.worker_connection import GearmanWorker, Job
 log = structlog.stdlib.get_logger("ci_gate.Jenkins")
 
 FULL = 0.75  # of the interval, since its length varies
-TRIES = 3  # of a start that Jenkins answers with an error of its own, or with "no such job"
+REPEATS = 3  # of a start that Jenkins answers with an error of its own, or with "no such job" (13)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +291,7 @@ class Bridge:
 
     def _refused_again(self, build: Build, result: str, reason: str) -> None:
         build.refusals += 1
-        if build.refusals >= TRIES:
+        if build.refusals > REPEATS:
             self._books.refused(build, result, reason)
 
     async def _take_offline(self, build: Build, record: BuildRecord) -> None:

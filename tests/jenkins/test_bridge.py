@@ -229,10 +229,10 @@ async def test_what_jenkins_does_not_take_ends_with_a_result_of_the_gates(site, 
 
 
 async def test_an_error_inside_jenkins_is_tried_again(site):
-    site.jenkins.start_statuses += [500, 500]
+    site.jenkins.start_statuses += [500, 500, 500]
     async with site:
         unique = site.launch()
-        await when(lambda: site.started(unique), "third try")
+        await when(lambda: site.started(unique), "the third repeat")
 
 
 async def test_a_bridge_that_was_restarted_takes_up_every_build_and_starts_none_twice(site):
