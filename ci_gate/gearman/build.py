@@ -37,8 +37,8 @@ class Counts:
 class Build:
     """``handle`` is the one on the present connection; ``sent``: some server has it, or may have had it.
 
-    ``runs``: the server says that a worker has it, though it may be that we have not heard of it. ``stopped_as``: the
-    manager and number that a stop was last asked for with. ``by_uuid``: the manager knows the build by its uuid too.
+    ``runs``: a worker has it, by the server's word or its own. ``stopped_as``: the manager and number that a stop was
+    last asked for with. ``by_uuid``: the manager knows the build by its uuid too.
     """
 
     request: BuildRequest

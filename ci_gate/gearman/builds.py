@@ -312,7 +312,7 @@ class Builds:
         data = self._data_of(build, body)
         if data is None or not body or data == build.data:  # an attached client is told again what it knows
             return
-        build.data = data
+        build.data, build.runs = data, True
         number = answers.number_of(data)
         if number is not None:
             build.number = number
@@ -320,8 +320,9 @@ class Builds:
         build.by_uuid = build.by_uuid or answers.by_uuid(build.unique, data)
         if not build.cancelled:
             self._doer.updated(answers.update_of(build.unique, data, started=build.started))
-        elif build.can_be_stopped:
-            _cancel_timer(build)
+            return
+        _cancel_timer(build)  # it runs
+        if build.can_be_stopped:
             self._stop(build)
 
     def _finished(self, build: Build, what: Said, body: bytes) -> None:

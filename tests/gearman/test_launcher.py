@@ -123,6 +123,8 @@ async def test_a_manager_of_others_is_asked_to_stop_a_build_by_its_number_alone(
         bench.launcher.cancel(unique)
         asked = bench.launcher._builds._manager_jobs._jobs
         assert not asked
+        job.sendWorkData(json.dumps({"name": "unit", "manager": "jenkins", "node_name": "n1"}).encode())
+        await asyncio.sleep(2 * QUICK.cancel_confirm)  # a confirmed cancel would be final by now
         job.sendWorkData(data())
         stop = await worker.job(2)
         assert (stop.name, json.loads(stop.arguments)) == ("stop:jenkins", {"name": "unit", "number": 7})
