@@ -41,7 +41,7 @@ class Builds:
         job = self._jobs.get(update.uuid)
         if job is not None and update.started:
             known = self._estimates.get(job)
-            update = replace(update, estimate_s=known if known is not None else update.estimate_s or 0.0)
+            update = replace(update, estimate_s=known if known is not None else update.estimate_s)
         self._inbox.put(lambda at: BuildUpdated(at, update))
 
     def ended(self, end: BuildEnd) -> None:
