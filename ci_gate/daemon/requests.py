@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from ci_gate.daemon.admin import Handler, Request
 from ci_gate.daemon.commands import CommandDesk
 from ci_gate.model.commands import Dequeue, Enqueue, EnqueueRef, OperatorCommand, Promote
-from ci_gate.model.item import StatusView
+from ci_gate.model.item import ItemView, JobView, StatusView
 from ci_gate.model.operations import CommandAnswer
 from ci_gate.scheduler.explain import Decisions
 from ci_gate.scheduler.inputs import Commanded
@@ -76,10 +77,21 @@ def gearman_functions(known: Mapping[str, Handler]) -> Mapping[str, Handler]:
 
 
 def items(view: StatusView) -> list[object]:
-    """Every item as in status.json."""
+    """Every item as in status.json, but for links that ``url_pattern`` makes (outputs.md 7.1)."""
     now = time.time()
     heads = (head for pipeline in view.pipelines for queue in pipeline.queues for head in queue.heads)
-    return [document for head in heads for document in head_documents(head, now)]
+    return [document for head in heads for document in head_documents(tuple(map(_without_url_pattern, head)), now)]
+
+
+def _without_url_pattern(item: ItemView) -> ItemView:
+    """A link is then what the job's own pattern makes of it, or the worker's."""
+
+    def linked(view: JobView) -> JobView:
+        result = view.build.result if view.build else None
+        own = {"SUCCESS": view.job.success_pattern, "FAILURE": view.job.failure_pattern}.get(result or "")
+        return view if own else replace(view, report_url=None)
+
+    return replace(item, jobs=tuple(map(linked, item.jobs)))
 
 
 def _text(request: Request, name: str) -> str:
