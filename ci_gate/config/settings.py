@@ -58,6 +58,10 @@ class GerritSettings:
             return f"{self.baseurl}/a/{quote(project)}"
         return f"ssh://{self.user}@{self.server}:{self.port}/{project}"
 
+    def commit_url(self, project: str, revision: str) -> str:
+        """What people are shown of a ref's update: exactly this, for it always was (gerrit-wire.md 8)."""
+        return f"{self.baseurl}/gitweb?p={project}.git;a=commitdiff;h={revision}"
+
 
 @dataclass(frozen=True, slots=True)
 class SmtpSettings:

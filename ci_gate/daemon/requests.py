@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from ci_gate.config.settings import GerritSettings
 from ci_gate.daemon.admin import Handler, Request
 from ci_gate.daemon.commands import CommandDesk
 from ci_gate.model.commands import Dequeue, Enqueue, EnqueueRef, OperatorCommand, Promote
 from ci_gate.model.item import ItemView, JobView, StatusView
+from ci_gate.model.layout import Layout
 from ci_gate.model.operations import CommandAnswer
 from ci_gate.scheduler.explain import Decisions
 from ci_gate.scheduler.inputs import Commanded
 from ci_gate.web.status import head_documents
+
+CommitUrl = Callable[[str, str, str], str | None]
+"""Pipeline, project and revision to what shows the revision to people; None if it is not known where that is."""
 
 
 class BadRequestError(Exception):
     """A field is missing or of the wrong type; the text names it."""
 
 
-def handlers(desk: CommandDesk, view: Callable[[], StatusView], decisions: Decisions) -> Mapping[str, Handler]:
+def handlers(
+    desk: CommandDesk, view: Callable[[], StatusView], decisions: Decisions, commit_url: CommitUrl
+) -> Mapping[str, Handler]:
     """By the names of the commands."""
 
     def asking(make: Callable[[Request], OperatorCommand]) -> Handler:
@@ -46,11 +53,23 @@ def handlers(desk: CommandDesk, view: Callable[[], StatusView], decisions: Decis
     return {
         "explain": explain,
         "enqueue": asking(_enqueue),
-        "enqueue-ref": asking(_enqueue_ref),
+        "enqueue-ref": asking(lambda request: _enqueue_ref(request, commit_url)),
         "dequeue": asking(_dequeue),
         "promote": asking(_promote),
         "running-jobs": running_jobs,
     }
+
+
+def commit_urls(gerrits: Iterable[GerritSettings], layout: Callable[[], Layout]) -> CommitUrl:
+    """At the Gerrit that the pipeline's changes come from."""
+    by_name = {each.name: each for each in gerrits}
+
+    def commit_url(pipeline: str, project: str, revision: str) -> str | None:
+        found = layout().pipeline(pipeline)
+        gerrit = by_name.get(found.source) if found else None
+        return gerrit.commit_url(project, revision) if gerrit else None
+
+    return commit_url
 
 
 def explanation(decisions: Decisions, subject: str) -> CommandAnswer:
@@ -105,9 +124,10 @@ def _enqueue(request: Request) -> Enqueue:
     return Enqueue(*(_text(request, each) for each in ("trigger", "pipeline", "project", "change")))
 
 
-def _enqueue_ref(request: Request) -> EnqueueRef:
+def _enqueue_ref(request: Request, commit_url: CommitUrl) -> EnqueueRef:
     names = ("trigger", "pipeline", "project", "ref", "oldrev", "newrev")
-    return EnqueueRef(*(_text(request, each) for each in names))
+    command = EnqueueRef(*(_text(request, each) for each in names))
+    return replace(command, url=commit_url(command.pipeline, command.project, command.newrev))
 
 
 def _dequeue(request: Request) -> Dequeue:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.settings import Settings, SmtpSettings, SqlSettings
 from ci_gate.daemon import draining
-from ci_gate.daemon.admin import AdminSocket, AdminSocketError, Request
+from ci_gate.daemon.admin import AdminSocket, AdminSocketError, Handler, Request
 from ci_gate.daemon.beginning import Beginning, address_of
 from ci_gate.daemon.builds import Builds
 from ci_gate.daemon.commands import CommandDesk
@@ -39,7 +39,7 @@ from ci_gate.daemon.progress import Progress
 from ci_gate.daemon.recorder import Recorder, text_for_people
 from ci_gate.daemon.recovery import keep
 from ci_gate.daemon.reload import Reloader
-from ci_gate.daemon.requests import gearman_functions, handlers
+from ci_gate.daemon.requests import commit_urls, gearman_functions, handlers
 from ci_gate.daemon.restoring import restore_states
 from ci_gate.daemon.routes import routes_of
 from ci_gate.daemon.serving import serve
@@ -237,13 +237,17 @@ class Service:
 
     async def _start_admin(self, parts: AsyncExitStack) -> None:
         """First of all: what is only there if no other service works in the same folder."""
-        known = {"reload": self._reload_by_command, **handlers(self._commands, self._view, self.scheduler.decisions)}
+        known = {"reload": self._reload_by_command, **self._handlers()}
         admin = AdminSocket(self.settings.state_dir, known)
         try:
             await admin.start()
         except AdminSocketError as problem:
             raise StartError(str(problem)) from problem
         parts.push_async_callback(admin.stop)
+
+    def _handlers(self) -> Mapping[str, Handler]:
+        urls = commit_urls(self.settings.gerrits, lambda: self.scheduler.layout)
+        return handlers(self._commands, self._view, self.scheduler.decisions, urls)
 
     async def _reload_by_command(self, request: Request) -> CommandAnswer:
         return await (self._reloader.go_back() if request.get("previous") else self._reloader.reload())
@@ -310,7 +314,7 @@ class Service:
         await launcher.start()
         parts.push_async_callback(launcher.stop)
         if gearman.admin_functions:
-            functions = gearman_functions(handlers(self._commands, self._view, self.scheduler.decisions))
+            functions = gearman_functions(self._handlers())
             offered = OfferedFunctions(addresses(gearman.servers, gearman.tls), functions)
             await offered.start()
             parts.push_async_callback(offered.stop)

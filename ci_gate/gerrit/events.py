@@ -114,7 +114,7 @@ def _ref_event(found: JsonObject, settings: GerritSettings) -> Event:
         ref=ref,
         oldrev=str(update["oldRev"]),
         newrev=newrev,
-        ref_url=f"{settings.baseurl}/gitweb?p={project}.git;a=commitdiff;h={newrev}",
+        ref_url=settings.commit_url(str(project), newrev),
         account=account_of(found.get("submitter")),
         created_on=found.get("eventCreatedOn"),
     )

@@ -17,7 +17,7 @@ class Enqueue:
 
 @dataclass(frozen=True, slots=True)
 class EnqueueRef:
-    """The same for an update of a ref; revisions are 40 hex digits."""
+    """The same for an update of a ref; revisions are 40 hex digits. ``url`` shows the new one to people."""
 
     trigger: str
     pipeline: str
@@ -25,6 +25,7 @@ class EnqueueRef:
     ref: str
     oldrev: str
     newrev: str
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def _enqueue_ref(step: Step, command: EnqueueRef) -> CommandAnswer:
     pipeline = step.state.pipelines[command.pipeline]
     key = RefKey(pipeline.pipeline.source, command.project, command.ref, command.newrev)
     if key not in step.state.records.by_key:
-        step.state.records.remember(RefUpdate(key, command.oldrev))
+        step.state.records.remember(RefUpdate(key, command.oldrev, command.url))
     return enter_by_hand(step, pipeline, key)
 
 

@@ -143,7 +143,7 @@ def test_w47_enqueue_by_hand():
     assert not answer(world).done
     assert answer(world).valid
     assert "Gerrit would not submit 2,1 now" in answer(world).lines[0]
-    ref = EnqueueRef("gerrit", "post", "demo/app", "master", OLD, NEW)
+    ref = EnqueueRef("gerrit", "post", "demo/app", "master", OLD, NEW, "http://review/commit")
     play(
         world,
         (
@@ -153,6 +153,8 @@ def test_w47_enqueue_by_hand():
         ),
     )
     assert answer(world).done
+    (post,) = (each for each in world.scheduler.view().pipelines if each.name == "post")
+    assert post.queues[0].heads[0][0].subject.url == "http://review/commit"
 
 
 @pytest.mark.parametrize(
