@@ -78,6 +78,18 @@ async def test_a_mail_reaches_every_recipient_as_one_message(server):
     assert message.get_content().splitlines() == MAIL.body.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("url", "arrives_as_it_is"), [("https://logs.acme.test/" + 80 * "x", True), (980 * "x", False)]
+)
+async def test_a_job_line_is_not_broken_unless_it_is_too_long_for_mail_servers(server, url, arrives_as_it_is):
+    line = f"- unit {url} : SUCCESS in 2m 05s"
+    await send_mail(
+        server.settings, Mail("smtp", "s", f"Build succeeded.\n\n{line}\n", to="qa@acme.test"), deadline_s=10
+    )
+    assert (line.encode() in server.message.splitlines()) is arrives_as_it_is
+    assert line in message_from_bytes(server.message, policy=policy.default).get_content().splitlines()
+
+
 async def test_other_alphabets_arrive(server):
     await send_mail(
         server.settings, Mail("smtp", "Änderung 😀", "Fehlgeschlagen: ä€😀\n", to="qa@acme.test"), deadline_s=10
