@@ -27,6 +27,11 @@ def add_config_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", "-c", metavar="FILE", help="the configuration file of the running service")
 
 
+def add_verbose_argument(parser: argparse.ArgumentParser) -> None:
+    """For scripts that were written for Zuul's ``zuul`` command."""
+    parser.add_argument("-v", action="store_true", help="accepted and ignored: there is nothing more to tell")
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Was it done, what there is to say, and what there is for machines."""

@@ -6,7 +6,7 @@ import argparse
 import re
 import sys
 
-from ci_gate.cli.asking import add_config_argument, ask_and_tell
+from ci_gate.cli.asking import add_config_argument, add_verbose_argument, ask_and_tell
 
 NO_REVISION = "0" * 40
 REVISION = re.compile(r"[0-9a-f]{40}")
@@ -15,6 +15,7 @@ USAGE = 2
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(parser)
+    add_verbose_argument(parser)
     parser.add_argument("--trigger", required=True, metavar="NAME", help="a connection or trigger of the layout")
     parser.add_argument("--pipeline", required=True, metavar="NAME", help="the pipeline")
     parser.add_argument("--project", required=True, metavar="NAME", help="the project")

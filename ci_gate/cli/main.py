@@ -81,7 +81,14 @@ def _parsed(given: list[str]) -> argparse.Namespace:
         subparser = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if name == command:
             _module_of(name).add_arguments(subparser)
+            _add_version(subparser)
     return parser.parse_args(given)
+
+
+def _add_version(subparser: argparse.ArgumentParser) -> None:
+    """Each of Zuul's programs tells its version, so the command in its place does, too (outputs.md 8)."""
+    if "--version" not in subparser._option_string_actions:  # noqa: SLF001  # the cloner has its own
+        subparser.add_argument("--version", action="version", version=f"ci-gate {__version__}")
 
 
 def leave(status: int) -> NoReturn:

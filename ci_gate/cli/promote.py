@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from ci_gate.cli.asking import add_config_argument, ask_and_tell
+from ci_gate.cli.asking import add_config_argument, add_verbose_argument, ask_and_tell
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(parser)
+    add_verbose_argument(parser)
     parser.add_argument("--pipeline", required=True, metavar="NAME", help="the pipeline")
     parser.add_argument(
         "--changes", required=True, nargs="+", metavar="NUMBER,PATCHSET", help="the changes, the foremost first"

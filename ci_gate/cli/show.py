@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ci_gate.cli.asking import REFUSED, add_config_argument, answer_to
+from ci_gate.cli.asking import REFUSED, add_config_argument, add_verbose_argument, answer_to
 
 Job = Mapping[str, Any]
 
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     subparsers = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     running = subparsers.add_parser("running-jobs", help="the jobs that have begun and not ended")
     add_config_argument(running)
+    add_verbose_argument(running)
     running.add_argument(
         "--columns",
         metavar="LIST",

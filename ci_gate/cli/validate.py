@@ -22,7 +22,9 @@ FOR_MACHINES = ("json", "sarif", "github")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("layout", nargs="?", metavar="LAYOUT", help="the layout; else the one of the configuration")
+    which = "the layout; else the one of the configuration"
+    parser.add_argument("layout", nargs="?", metavar="LAYOUT", default=argparse.SUPPRESS, help=which)
+    parser.add_argument("--layout", "-l", metavar="FILE", help="the same, as serve takes it")
     parser.add_argument("--config", "-c", metavar="FILE", help="the configuration file that names the connections")
     parser.add_argument("--jobs", metavar="FILE", help="the jobs that there are, one name a line")
     parser.add_argument(

@@ -48,6 +48,14 @@ def test_the_example_is_valid(capsys):
     assert all(": notice: " in each and "moved to [merger]" in each for each in notices)
 
 
+@pytest.mark.parametrize("given", [["{}"], ["-l", "{}"], ["--layout", "{}"]])
+def test_the_layout_may_be_named_as_for_serve(layout, capsys, given):
+    config = layout.with_name("ci.conf")
+    config.write_text(CONFIG.replace("layout.yaml", "another.yaml"))
+    assert main(["validate", "-c", str(config), *(each.format(layout) for each in given)]) == 0
+    assert f"{layout} is valid" in capsys.readouterr().out
+
+
 def test_jobs_under_a_pipeline_that_does_not_exist_are_refused_with_the_nearest_name(layout, capsys):
     layout.write_text(LAYOUT.replace("    check:\n      - demo", "    testcheck:\n      - demo"))
     assert main(["validate", str(layout)]) == 1
@@ -143,7 +151,7 @@ def test_the_caret_stands_below_the_character(layout, capsys, name, indent):
 
 
 def test_the_line_below_is_the_one_that_yaml_counted(layout, capsys):
-    layout.write_text(LAYOUT.replace("pipelines:", '# a\u2028# b\x85pipelines:').replace("    check:\n", "    chek:\n"))
+    layout.write_text(LAYOUT.replace("pipelines:", "# a\u2028# b\x85pipelines:").replace("    check:\n", "    chek:\n"))
     assert main(["validate", str(layout)]) == 1
     headline, excerpt, *_ = capsys.readouterr().out.splitlines()
     assert f"{layout}:11:5: error" in headline
