@@ -24,6 +24,7 @@ from ci_gate.store.journal import Journal
 FILE = "waiting-events.json"
 NAME = "events"
 UNREADABLE = (OSError, LookupError, TypeError, ValueError, ExceptionGroup)
+OF_ZUUL = "queue.pickle"
 VERSION = 2
 WITHOUT_STEP = 1  # the version whose files do not say after which step they were written
 
@@ -52,6 +53,7 @@ class KeptEvents:
 
     def read(self) -> list[Waiting]:
         """What the last stop kept and no step has taken since."""
+        tell_of_zuuls_events(self._state_dir)
         with self._journal() as journal:
             return not_taken(read_from(journal) if self._shared else read_kept(self._state_dir), journal)
 
@@ -116,6 +118,13 @@ def read_kept(state_dir: Path) -> Kept:
         log.warning("events of the last stop cannot be read", file=str(aside), reason=str(problem))
         path.replace(aside)
         return Kept()
+
+
+def tell_of_zuuls_events(state_dir: Path) -> None:
+    """A Zuul that ran here left pickled objects: reading them would run whatever somebody wrote there."""
+    path = state_dir / OF_ZUUL
+    if path.exists():
+        log.warning("events that Zuul kept when it stopped are ignored; delete the file", file=str(path))
 
 
 def read_from(journal: Journal) -> Kept:

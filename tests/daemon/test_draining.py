@@ -6,8 +6,9 @@ import json
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
-from ci_gate.daemon.draining import FILE, Kept, forget, keep, not_taken, read_kept, text_for_people
+from ci_gate.daemon.draining import FILE, Kept, KeptEvents, forget, keep, not_taken, read_kept, text_for_people
 from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.records import encode_input
 from ci_gate.model.change import Account, Vote
@@ -54,6 +55,18 @@ def test_a_file_of_the_first_version_can_be_read(tmp_path, journal):
     first = json.dumps({"version": 1, "waiting": [{"at": 6.0, "timespec": "0 2 * * *"}]})
     (tmp_path / FILE).write_text(first)
     assert not_taken(read_kept(tmp_path), journal) == [WAITING[1]]
+
+
+def test_what_zuul_kept_is_never_read_and_its_operator_is_told(tmp_path, journal):
+    pickled = tmp_path / "queue.pickle"
+    pickled.write_bytes(f"cposix\nsystem\n(S'touch {tmp_path}/harm'\ntR.".encode())
+    with capture_logs() as logs:
+        assert KeptEvents(tmp_path, default_address(tmp_path), shared=False).read() == []
+    (line,) = logs
+    assert (line["log_level"], line["file"]) == ("warning", str(pickled))
+    assert "ignored" in line["event"]
+    assert not (tmp_path / "harm").exists()
+    assert pickled.exists()
 
 
 def test_nothing_to_keep_leaves_no_file(tmp_path):
