@@ -14,7 +14,6 @@ from ci_gate.scheduler.effects import AnswerCommand
 from ci_gate.scheduler.enqueuing import enter_by_hand, invalid
 from ci_gate.scheduler.entering import Entry
 from ci_gate.scheduler.explain import Code
-from ci_gate.scheduler.filters import TIMER, ZUUL
 from ci_gate.scheduler.state import ChangeQueue, Item, PipelineState, State
 from ci_gate.scheduler.step import Step
 from ci_gate.scheduler.waiting import Intake
@@ -52,9 +51,10 @@ def _wrong_names(state: State, command: Enqueue | EnqueueRef) -> list[str]:
 
 
 def _triggers(state: State) -> set[str]:
+    """Those in use in the layout, connections and others."""
     pipelines = [each.pipeline for each in state.pipelines.values()]
     used = {each.trigger for pipeline in pipelines for each in pipeline.triggers}
-    return used | {each.source for each in pipelines} | {TIMER, ZUUL}
+    return used | {each.source for each in pipelines}
 
 
 # --- enqueue ---

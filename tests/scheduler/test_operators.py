@@ -161,6 +161,7 @@ def test_w47_enqueue_by_hand():
     ("wrong", "lines"),
     [
         ({"trigger": "x"}, ("Invalid trigger: x",)),
+        ({"trigger": "zuul"}, ("Invalid trigger: zuul",)),
         ({"project": "x", "pipeline": "y"}, ("Invalid project: x", "Invalid pipeline: y")),
         ({"change": "9,1"}, ("Invalid change: 9,1",)),
         ({"change": "1,7"}, ("Invalid change: 1,7",)),
