@@ -356,6 +356,6 @@ def _check_same(earlier: Record, request: MergeRequest, ahead: Record | None) ->
     """A published state is immutable: under its name nothing else can be asked for."""
     if earlier.request != request:
         raise MismatchError(f"{request.ref} was made for another request")
-    below = ahead.state(request.project, request.branch) if ahead else None
+    below = _begun(request, ahead).state(request.project, request.branch)
     if below is not None and below.commit != earlier.parent:
         raise MismatchError(f"{request.ref} was made on {earlier.parent}, and is now asked for on {below.commit}")

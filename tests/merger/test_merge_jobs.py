@@ -104,6 +104,17 @@ async def test_a_chain_without_its_merged_front_touches_only_what_is_left_of_it(
     assert set(world.refs("p2")) == {"master/ZB", "master/ZC"}
 
 
+async def test_a_repeat_without_the_merged_front_is_answered_as_the_first_time(world, upstream, host):
+    other = world.project("p2")
+    a, b, c = upstream.change({"a": "x\n"}), other.change({"b": "x\n"}), upstream.change({"c": "x\n"})
+    items = [item(world, change, name) for change, name in ((a, "ZA"), (b, "ZB"), (c, "ZC"))]
+    await host.ask("merger:merge", items=items[:2])
+    tip = upstream.push({"a": "x\n"})
+    answer = await host.ask("merger:merge", items=items[1:])
+    assert out(world.repository("p1"), "rev-parse", f"{answer['commit']}^1") == tip
+    assert (await host.ask("merger:merge", items=items[1:]))["commit"] == answer["commit"]
+
+
 async def test_a_state_that_the_merger_before_us_left_is_stood_upon(world, upstream, host):
     first, second = upstream.change({"a": "x\n"}), upstream.change({"b": "x\n"})
     await host.ask("merger:update", project="p1", connection_name="gerrit", url=world.url("", "p1"))
