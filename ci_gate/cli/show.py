@@ -40,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    columns = COLUMNS if arguments.columns.upper() == "ALL" else tuple(arguments.columns.split(","))
+    wanted = tuple(each.strip().lower() for each in arguments.columns.split(","))
+    columns = COLUMNS if wanted == ("all",) else wanted
     unknown = [each for each in columns if each not in COLUMNS]
     if unknown:
         known = ", ".join(COLUMNS)

@@ -35,3 +35,8 @@ def test_operators_commands_may_be_asked_to_be_verbose(given, tmp_path, capsys):
     )
     assert main([*given, "-v", "-c", str(config)]) == 1
     assert "no service answers" in capsys.readouterr().err
+
+
+def test_columns_may_be_written_with_blanks_and_capitals(tmp_path, capsys):
+    assert main(["show", "running-jobs", "--columns", "Name, worker.name", "-c", str(tmp_path / "none")]) == 1
+    assert "unknown column" not in capsys.readouterr().err
