@@ -157,7 +157,8 @@ def _send_all(
     """Gerrit first: people wait for it."""
     for reporter in sorted(reporters, key=lambda each: not isinstance(each, GerritReporter)):
         if isinstance(reporter, SqlReporter):
-            report: Report | None = result_record(reporter, item_view(step.state, item), summary or text)
+            said = text if summary is None else summary
+            report: Report | None = result_record(reporter, item_view(step.state, item), said)
         else:
             report = _compose(reporter, step.state.subject(item), text, votes=votes)
         if report is not None:

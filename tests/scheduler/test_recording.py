@@ -72,6 +72,13 @@ def test_the_record_of_a_change_has_its_builds_and_the_text_without_them():
     ]
 
 
+def test_an_empty_first_line_leaves_no_text_without_the_job_lines():
+    world = world_with(success_message="")
+    world.upload("A")
+    world.ends("one", "A")
+    assert record(world).message == ""
+
+
 def test_results_are_recorded_in_the_jobs_own_words():
     jobs = {"one": Job("one", success_message="fine", failure_message="known flake")}
     world = world_with(jobs=jobs)
