@@ -19,8 +19,8 @@ class Doer:
     wake_resolver: Callable[[], None]
     withdraw: Callable[[str, bytes], None]  # unique, handle: ``cancel job``, answered by Builds.withdrawn
     forget: Callable[[bytes], None]  # handle: nothing more about it is of interest
-    updated: Callable[[BuildUpdate], None]
-    ended: Callable[[BuildEnd], None]
+    updated: Callable[[BuildUpdate], object]
+    ended: Callable[[BuildEnd], object]
 
 
 @dataclass(frozen=True, slots=True)

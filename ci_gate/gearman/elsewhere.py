@@ -28,8 +28,8 @@ class Search:
         builds: Builds,
         elsewhere: Elsewhere | None,
         *,
-        updated: Callable[[BuildUpdate], None],
-        ended: Callable[[BuildEnd], None],
+        updated: Callable[[BuildUpdate], object],
+        ended: Callable[[BuildEnd], object],
         again: Callable[[], None],
     ) -> None:
         self.under_way: set[str] = set()

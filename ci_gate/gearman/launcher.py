@@ -224,13 +224,14 @@ class GearmanLauncher:
     # What the books want done
 
     def _doer(self) -> Doer:
+        soon = asyncio.get_running_loop().call_soon
         return Doer(
             wake_sender=self._to_send.set,
             wake_resolver=self._to_resolve.set,
             withdraw=self._start_to_withdraw,
             forget=self._client.forget,
-            updated=lambda update: _soon(self._on_update, update),
-            ended=lambda end: _soon(self._on_end, end),
+            updated=lambda update: soon(self._on_update, update),
+            ended=lambda end: soon(self._on_end, end),
         )
 
     def _start_to_withdraw(self, unique: str, handle: bytes) -> None:
@@ -388,10 +389,6 @@ class GearmanLauncher:
                 self._to_send.set()
                 await asyncio.to_thread(self._functions.save)
                 return _now()
-
-
-def _soon(call: Callable[..., None], value: BuildUpdate | BuildEnd) -> None:
-    asyncio.get_running_loop().call_soon(call, value)
 
 
 def _now() -> float:
