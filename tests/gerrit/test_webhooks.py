@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from gerrit_parts import PROJECT, VERSIONS, recorded_events, settings_for, when
+from structlog.testing import capture_logs
 
 from ci_gate.config.settings import GerritSettings
 from ci_gate.daemon import catching_up as module
@@ -151,12 +152,15 @@ async def test_the_connection_is_named_where_there_are_several(site, gerrit):
     assert await site.post(BODY, "/hooks/gerrit/by%20ssh", params=right) == 404
 
 
-async def test_whoever_only_looks_learns_where_posts_are_taken(site, capsys):
+async def test_whoever_only_looks_learns_where_posts_are_taken(site):
     site.streams["by ssh"] = object()
-    for path, status in (("", 405), ("/gerrit", 405), ("/by%20ssh", 404), ("/none", 404)):
-        async with site.client.get(f"/hooks/gerrit{path}") as answer:
-            assert answer.status == status
-    assert "refused a post" not in capsys.readouterr().out
+    with capture_logs() as logs:
+        for path, status in (("", 405), ("/gerrit", 405), ("/by%20ssh", 404), ("/none", 404)):
+            async with site.client.get(f"/hooks/gerrit{path}") as answer:
+                assert answer.status == status
+        assert not logs
+        assert await site.post(BODY, params={"token": "wrong"}) == 401
+        assert "refused a post" in logs[-1]["event"]
     assert not site.hooks.state.events
 
 
