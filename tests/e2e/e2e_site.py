@@ -86,10 +86,15 @@ class Site:
         return [each for each in self.jenkins.builds if each.parameters.get("ZUUL_CHANGE") == str(number)]
 
 
+SHORT_HOLD = {("gerrit", "event_delay"): "1"}
+"""People here change their minds at once, so that their first event never shows in Gerrit's answers: it is not waited
+for as long as it would be."""
+
+
 @pytest.fixture
 async def site(tmp_path) -> AsyncIterator[Site]:
     """The service runs, and has heard of nothing yet."""
-    async with World(tmp_path, EXAMPLES) as world:
+    async with World(tmp_path, EXAMPLES, settings=SHORT_HOLD) as world:
         site = Site(world)
         await site.start()
         yield site

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from e2e_site import EXAMPLES, JOB, PROJECT, Site, when
+from e2e_site import EXAMPLES, JOB, PROJECT, SHORT_HOLD, Site, when
 
 from ci_gate.sandbox.world import World
 
@@ -25,7 +25,7 @@ projects:
 
 @pytest.fixture
 async def gate(tmp_path):
-    settings = {("zuul", "replication_retry_interval"): "1"}
+    settings = {("zuul", "replication_retry_interval"): "1", **SHORT_HOLD}
     async with World(tmp_path, EXAMPLES, layout=LAYOUT, settings=settings, may_submit=True) as world:
         site = Site(world)
         await site.start()
