@@ -42,13 +42,26 @@ class Ini:
     sections: dict[str, Section]
     defaults: Mapping[str, Value]
     problems: list[Problem]
+    file: str = ""
 
     def get(self, section: str, key: str) -> Value | None:
-        """A value as written, from its section or else from ``[DEFAULT]``."""
+        """The value of a section, or else of ``[DEFAULT]`` with the section's own keys in place of its ``%(key)s``.
+
+        What of ``[DEFAULT]`` cannot be filled in for a section that wants it joins the problems.
+        """
         found = self.sections.get(section)
         if found is None:
             return None
-        return found.values.get(key) or self.defaults.get(key)
+        if key in found.values or key not in self.defaults:
+            return found.values.get(key)
+        value = self.defaults[key]
+        try:
+            return _substituted(value, {**self.defaults, **found.values})
+        except _UnfilledError as problem:
+            said = Problem(self.file, value.line, 0, Level.ERROR, f"[{section}] {key}: {problem}")
+            if said not in self.problems:
+                self.problems.append(said)
+            return value
 
 
 def parse(text: str, file: str) -> Ini:
@@ -83,11 +96,25 @@ class _Reader:
             self._problem(number, Level.ERROR, f"{_shown(line)} is neither a [section] nor key=value")
 
     def finish(self) -> Ini:
-        defaults = self._sections.pop(DEFAULT)
-        for section in [defaults, *self._sections.values()]:
+        defaults = self._sections.pop(DEFAULT).values
+        for section in self._sections.values():
+            known = {**defaults, **section.values}
             for key, value in section.values.items():
-                section.values[key] = self._substituted(section, defaults, key, value)
-        return Ini(self._sections, defaults.values, self._problems)
+                try:
+                    section.values[key] = _substituted(value, known)
+                except _UnfilledError as problem:
+                    self._problem(value.line, Level.ERROR, f"[{section.name}] {key}: {problem}")
+        self._check(defaults)
+        return Ini(self._sections, defaults, self._problems, self._file)
+
+    def _check(self, defaults: Mapping[str, Value]) -> None:
+        """Of ``[DEFAULT]``, what no section can fill in is wrong, whether one wants it or not."""
+        every = {key: value for section in self._sections.values() for key, value in section.values.items()}
+        for key, value in defaults.items():
+            try:
+                _substituted(value, {**every, **defaults})
+            except _UnfilledError as problem:
+                self._problem(value.line, Level.ERROR, f"[{DEFAULT}] {key}: {problem}")
 
     def _open(self, name: str, number: int) -> None:
         self._key = None
@@ -103,28 +130,27 @@ class _Reader:
         self._section.values[key] = Value(text, number)
         self._key = key
 
-    def _substituted(self, section: Section, defaults: Section, key: str, value: Value) -> Value:
-        """``%(other)s`` by that key's value; only then is ``%%`` a single one."""
-        text = value.text
-        for _ in range(DEEPEST_SUBSTITUTION):
-            if "%(" not in text:
-                break
-            names = [match[1].lower() for match in FIELD.finditer(text)]
-            unknown = [name for name in names if name not in section.values and name not in defaults.values]
-            if unknown or not names:
-                what = f"%({unknown[0]})s names no key" if unknown else "%( is not closed by )s"
-                self._problem(value.line, Level.ERROR, f"[{section.name}] {key}: {what} of this section or [DEFAULT]")
-                return value
-            known = {name: (section.values.get(name) or defaults.values[name]).text for name in names}
-            for name, replacement in known.items():
-                text = re.sub(rf"%\({re.escape(name)}\)s", replacement.replace("\\", r"\\"), text, flags=re.IGNORECASE)
-            text = text.replace("%%", "%")
-        else:
-            self._problem(value.line, Level.ERROR, f"[{section.name}] {key}: %(…)s goes round in circles")
-        return Value(text, value.line)
-
     def _problem(self, number: int, level: Level, text: str) -> None:
         self._problems.append(Problem(self._file, number, 0, level, text))
+
+
+class _UnfilledError(Exception):
+    """A ``%(key)s`` cannot be replaced; the text says why."""
+
+
+def _substituted(value: Value, known: Mapping[str, Value]) -> Value:
+    """``%(other)s`` by that key's value; only then is ``%%`` a single one. Raises _UnfilledError."""
+    text = value.text
+    for _ in range(DEEPEST_SUBSTITUTION):
+        if "%(" not in text:
+            return Value(text, value.line)
+        names = [match[1].lower() for match in FIELD.finditer(text)]
+        unknown = [name for name in names if name not in known]
+        if unknown or not names:
+            what = f"%({unknown[0]})s names no key" if unknown else "%( is not closed by )s"
+            raise _UnfilledError(f"{what} of this section or [DEFAULT]")
+        text = FIELD.sub(lambda match: known[match[1].lower()].text, text).replace("%%", "%")
+    raise _UnfilledError("%(…)s goes round in circles")
 
 
 def _shown(line: str) -> str:

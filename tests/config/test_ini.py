@@ -73,6 +73,29 @@ def test_a_field_is_replaced_by_another_key_of_its_section_or_the_defaults():
     assert ini.get("s", "x").text == "/srv/git"
 
 
+def test_a_field_of_a_default_is_filled_in_for_each_section_anew():
+    ini = parse("[DEFAULT]\nbase=/d\ngit=%(base)s/git\nurl=http://%(host)s/p\n[a]\nbase=/a\nhost=h\n[b]\n", "f")
+    assert ini.get("a", "git").text == "/a/git"
+    assert ini.get("b", "git").text == "/d/git"
+    assert ini.get("a", "url").text == "http://h/p"
+    assert ini.problems == []
+
+
+def test_a_default_that_a_section_cannot_fill_in_is_wrong_where_it_is_wanted():
+    ini = parse("[DEFAULT]\nurl=http://%(host)s/p\n[a]\nhost=h\n[b]\n", "f")
+    ini.get("b", "url")
+    ini.get("b", "url")
+    assert [str(each) for each in ini.problems] == [
+        "f:2: error: [b] url: %(host)s names no key of this section or [DEFAULT]"
+    ]
+
+
+def test_a_default_that_nothing_can_fill_in_is_wrong_at_once():
+    (problem,) = parse("[DEFAULT]\nurl=http://%(host)s/p\n[a]\nx=1\n", "f").problems
+    assert (problem.level, problem.line) == (Level.ERROR, 2)
+    assert "[DEFAULT] url: %(host)s" in problem.text
+
+
 @pytest.mark.parametrize("text", ["%(nothing)s", "%(x)s", "%(y"])
 def test_a_field_that_names_nothing_is_an_error_with_its_place(text):
     ini = parse(f"[s]\n\nx={text}\n", "f")
