@@ -12,7 +12,7 @@ from typing import Any
 
 from ci_gate.cli.problems import print_problems
 from ci_gate.config.problems import Level, RefusedError
-from ci_gate.config.read_settings import find_settings_file, read_settings
+from ci_gate.config.read_settings import find_settings_file, read_state_settings
 
 DONE, REFUSED = 0, 1
 DEADLINE_S = 90.0  # the service's own is 60 s
@@ -54,7 +54,7 @@ def ask_and_tell(arguments: argparse.Namespace, command: str, **values: object) 
 def answer_to(arguments: argparse.Namespace, command: str, **values: object) -> Answer | None:
     """What the service answers; None if there is no answer, which is then told on standard error."""
     try:
-        settings, _ = read_settings(find_settings_file(arguments.config))
+        settings = read_state_settings(find_settings_file(arguments.config))
         return ask(settings.state_dir / FILE_NAME, {"command": command, **values})
     except RefusedError as refused:
         print_problems([each for each in refused.problems if each.level is Level.ERROR], sys.stderr)

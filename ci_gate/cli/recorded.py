@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from ci_gate.cli.problems import print_problems
 from ci_gate.config.problems import Level, RefusedError
-from ci_gate.config.read_settings import find_settings_file, read_settings
+from ci_gate.config.read_settings import find_settings_file, read_settings, read_state_settings
 from ci_gate.config.settings import Settings
 
 DONE, REFUSED = 0, 1
@@ -19,14 +19,17 @@ class UnreadableError(Exception):
     """The record cannot be read. The text is for the operator."""
 
 
-def settings_of(arguments: argparse.Namespace) -> Settings | None:
-    """None if the configuration is refused; its errors are then on standard error."""
+def settings_of(arguments: argparse.Namespace, *, whole: bool = False) -> Settings | None:
+    """Where the record is; ``whole``: every setting.
+
+    None if the configuration is refused; its errors are then on standard error.
+    """
     try:
-        settings, _ = read_settings(find_settings_file(arguments.config))
+        path = find_settings_file(arguments.config)
+        return read_settings(path)[0] if whole else read_state_settings(path)
     except RefusedError as refused:
         print_problems([each for each in refused.problems if each.level is Level.ERROR], sys.stderr)
         return None
-    return settings
 
 
 @contextmanager

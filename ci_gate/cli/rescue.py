@@ -8,7 +8,7 @@ import sys
 from sqlalchemy.exc import SQLAlchemyError
 
 from ci_gate.config.problems import RefusedError
-from ci_gate.config.read_settings import find_settings_file, read_settings
+from ci_gate.config.read_settings import find_settings_file, read_state_settings
 from ci_gate.daemon.beginning import address_of
 from ci_gate.daemon.lock import LockedError, lock
 from ci_gate.daemon.rescue import NothingToRescueError, rescue
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exit status 0: a start can go on from what was kept; 1: nothing was changed."""
     try:
-        settings, _ = read_settings(find_settings_file(arguments.config))
+        settings = read_state_settings(find_settings_file(arguments.config))
         file = file_of(address_of(settings))
         if file is None:
             return _refuse("[database] dburi is no SQLite file; a database server has means of its own")

@@ -66,6 +66,16 @@ def read_settings(path: Path, *, for_merger: bool = False) -> tuple[Settings, tu
     return settings, _refused_or_told(ini, reader)
 
 
+def read_state_settings(path: Path) -> Settings:
+    """Only where the service keeps its things, with defaults for all else: commands to it and about its record need no
+    more (ci-conf.md 3). Raises RefusedError."""
+    ini = _parsed(path)
+    reader = Reader(ini, str(path))
+    settings = Settings(path=path, layout_config=Path(), state_dir=_state_dir(reader), database=_database(reader))
+    _refused_or_told(ini, reader)
+    return settings
+
+
 def read_bridge_settings(path: Path) -> tuple[BridgeSettings, tuple[Problem, ...]]:
     """What ``ci-gate jenkins`` needs of the file; where it runs there may be no layout. Raises RefusedError."""
     ini = _parsed(path)
@@ -121,7 +131,7 @@ def _not_utf8(problem: UnicodeDecodeError) -> str:
 
 
 def _settings(path: Path, ini: Ini, reader: Reader, *, for_merger: bool) -> Settings:
-    state_dir = reader.path("zuul", "state_dir") or Path("/var/lib/zuul")
+    state_dir = _state_dir(reader)
     gearman_server = read_gearman_server(reader)
     connections = read_connections(ini, reader, state_dir)
     has_gerrit = any(isinstance(each, GerritSettings) for each in connections.values())
@@ -146,17 +156,25 @@ def _settings(path: Path, ini: Ini, reader: Reader, *, for_merger: bool) -> Sett
         ),
         merger=_merger(ini, reader, for_merger=for_merger),
         scheduler=_scheduler(reader),
-        database=DatabaseSettings(
-            dburi=reader.text("database", "dburi"),
-            retention_days=reader.integer("database", "retention_days", 14),
-            retention_size_mb=reader.integer("database", "retention_size_mb", 2048),
-            history_days=reader.integer("database", "history_days", 365),
-        ),
+        database=_database(reader),
         shadow=ShadowSettings(
             account=reader.text("zuul", "shadow_account"),
             patience_s=reader.duration("zuul", "shadow_patience", 12 * 3600.0),
         ),
         swift=_swift(ini, reader),
+    )
+
+
+def _state_dir(reader: Reader) -> Path:
+    return reader.path("zuul", "state_dir") or Path("/var/lib/zuul")
+
+
+def _database(reader: Reader) -> DatabaseSettings:
+    return DatabaseSettings(
+        dburi=reader.text("database", "dburi"),
+        retention_days=reader.integer("database", "retention_days", 14),
+        retention_size_mb=reader.integer("database", "retention_size_mb", 2048),
+        history_days=reader.integer("database", "history_days", 365),
     )
 
 

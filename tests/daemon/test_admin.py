@@ -136,3 +136,30 @@ async def test_an_answer_that_is_none_is_told_as_such(tmp_path):
     with pytest.raises(AskingError, match="cannot be understood"):
         await asked(tmp_path, {"command": "greet"})
     server.close()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["reload"],
+        ["show", "running-jobs"],
+        ["explain", "1,1"],
+        ["promote", "--pipeline", "gate", "--changes", "1,1"],
+        ["dequeue", "--pipeline", "gate", "--project", "p", "--change", "1,1"],
+        ["enqueue", "--trigger", "gerrit", "--pipeline", "gate", "--project", "p", "--change", "1,1"],
+        ["builds"],
+        ["replay"],
+        ["journal", "export", "bundle"],
+        ["shadow", "report"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_command_needs_no_more_of_the_configuration_than_where_the_service_keeps_its_things(
+    tmp_path, capsys, command
+):
+    config = tmp_path / "ci.conf"
+    config.write_text(f"[zuul]\nstate_dir={tmp_path}\nreport_times=maybe\n")
+    assert main([*command, "-c", str(config)]) == 1
+    told = capsys.readouterr().err
+    assert "ci.conf" not in told
+    assert f"{tmp_path}/admin.sock" in told or "no journal yet" in told or f"state_dir {tmp_path}" in told
