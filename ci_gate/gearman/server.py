@@ -17,6 +17,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from ci_gate.config.log_file import read_log_file
 from ci_gate.config.settings import GearmanServerSettings
 from ci_gate.gearman.job_server import JobServer
 from ci_gate.job_servers import TlsError, TlsFiles, server_context
@@ -95,7 +96,7 @@ def _set_up_logging(log_config: Path | None) -> None:
     if not path.is_file():
         raise LogConfigError(f"[gearman_server] log_config: {path} does not exist")
     try:
-        logging.config.fileConfig(path)
+        logging.config.fileConfig(read_log_file(path))
     except Exception as error:  # it holds Python expressions of the operator's
         raise LogConfigError(f"[gearman_server] log_config: {path}: {error!r}") from error
 

@@ -81,3 +81,29 @@ def test_what_is_no_logging_configuration_is_refused_in_one_line(tmp_path, text)
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(LogConfigError, match=r"none\.conf: there is no such logging configuration"):
         set_up_logging(tmp_path / "none.conf")
+
+
+WHOLE = (
+    "[loggers]\nkeys=root\n[handlers]\nkeys=file\n[formatters]\nkeys=\n[logger_root]\nlevel=INFO\nhandlers=file\n"
+    "[handler_file]\nclass=CLASS\nargs=ARGS\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("class_", "args"), [("FileHandler", "('x',"), ("no.such.Handler", "()"), ("FileHandler", "(1/0,)")]
+)
+def test_expressions_that_cannot_be_worked_out_are_refused_in_one_line(tmp_path, class_, args):
+    config = tmp_path / "logging.conf"
+    config.write_text(WHOLE.replace("CLASS", class_).replace("ARGS", args))
+    with pytest.raises(LogConfigError) as refused:
+        set_up_logging(config)
+    assert str(refused.value).startswith(f"{config}: not a logging configuration: ")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_python_2_read_is_read(tmp_path):
+    config, target = tmp_path / "logging.conf", tmp_path / "zuul-100%.log"
+    args = f"('{tmp_path}/none/zuul.log',)\nargs=('{target}',) ; of old"
+    config.write_text(WHOLE.replace("CLASS", "FileHandler").replace("ARGS", args) + "[logger_root]\nlevel=INFO\n")
+    assert logged(str(config)) == []
+    assert "odd event" in target.read_text()
