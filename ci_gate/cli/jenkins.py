@@ -11,7 +11,7 @@ import structlog
 
 from ci_gate import __version__
 from ci_gate.config.problems import Level, RefusedError
-from ci_gate.config.read_settings import find_settings_file, read_bridge_settings
+from ci_gate.config.read_settings import error_at, find_settings_file, read_bridge_settings
 from ci_gate.config.settings import BridgeSettings
 from ci_gate.daemon.logs import LogConfigError, set_up_logging
 from ci_gate.jenkins.bridge import Bridge
@@ -36,14 +36,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exit status 0 after a clean stop, 1 if it could not start."""
     try:
-        settings, problems = read_bridge_settings(find_settings_file(arguments.config))
-        set_up_logging(settings.log_config)
+        path = find_settings_file(arguments.config)
+        settings, problems = read_bridge_settings(path)
     except RefusedError as refused:
         for each in refused.problems:
             print(each, file=sys.stderr)
         return REFUSED
+    try:
+        set_up_logging(settings.log_config)
     except LogConfigError as problem:
-        return _refuse(str(problem))
+        print(error_at(path, "zuul", "log_config", str(problem)), file=sys.stderr)
+        return REFUSED
     for each in problems:
         if each.level is Level.WARNING:
             log.warning(each.text, at=each.location)

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 import structlog
 
 from ci_gate import __version__
-from ci_gate.config.problems import Level, RefusedError
-from ci_gate.config.read_settings import find_settings_file, read_settings
+from ci_gate.config.problems import Level, Problem, RefusedError
+from ci_gate.config.read_settings import error_at, find_settings_file, read_settings
 from ci_gate.config.settings import Settings
 from ci_gate.config.values import UNITS
 from ci_gate.daemon.logs import LogConfigError, set_up_logging
@@ -56,14 +56,12 @@ def run(arguments: argparse.Namespace) -> int:
         settings, problems = read_settings(find_settings_file(arguments.config), for_merger=True)
         if arguments.action == "clear-refs":
             return _clear(arguments, settings)
-        set_up_logging(settings.merger.log_config)
     except RefusedError as refused:
-        for each in refused.problems:
-            if each.level is not Level.NOTE:
-                print(each, file=sys.stderr)
-        return REFUSED
+        return _refuse(each for each in refused.problems if each.level is not Level.NOTE)
+    try:
+        set_up_logging(settings.merger.log_config)
     except LogConfigError as problem:
-        return _refuse([str(problem)])
+        return _refuse([error_at(settings.path, "merger", "log_config", str(problem))])
     why_not = merger_refusals(settings)
     if why_not:
         return _refuse(why_not)
@@ -100,9 +98,9 @@ def _clear(arguments: argparse.Namespace, settings: Settings) -> int:
     return status
 
 
-def _refuse(reasons: Iterable[str]) -> int:
-    for reason in reasons:
-        print(f"ci-gate: cannot start: {reason}", file=sys.stderr)
+def _refuse(reasons: Iterable[Problem | str]) -> int:
+    for each in reasons:
+        print(each if isinstance(each, Problem) else f"ci-gate: cannot start: {each}", file=sys.stderr)
     return REFUSED
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ci_gate import __version__
 from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.problems import Level, Problem, RefusedError
-from ci_gate.config.read_settings import find_settings_file, read_settings
+from ci_gate.config.read_settings import error_at, find_settings_file, read_settings
 from ci_gate.config.settings import Settings
 from ci_gate.daemon.beginning import address_of, begin, is_damage
 from ci_gate.daemon.leadership import candidate
@@ -58,15 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
             settings = replace(settings, layout_config=Path(arguments.layout))
         if arguments.shadow or settings.scheduler.shadow:
             settings = as_shadow(settings)
-        set_up_logging(settings.log_config)
-        loaded = load_for_service(settings)
+        loaded = _prepared(settings)
     except RefusedError as refused:
-        for each in refused.problems:
-            if each.level is not Level.NOTE:
-                print(each, file=sys.stderr)
-        return REFUSED
-    except LogConfigError as problem:
-        return _refuse([str(problem)])
+        return _refuse(each for each in refused.problems if each.level is not Level.NOTE)
     why_not = refusals(settings, loaded.layout)
     if why_not:
         return _refuse(why_not)
@@ -82,9 +76,25 @@ def run(arguments: argparse.Namespace) -> int:
     return STOPPED
 
 
-def _refuse(reasons: Iterable[str]) -> int:
-    for reason in reasons:
-        print(f"ci-gate: cannot start: {reason}", file=sys.stderr)
+def _prepared(settings: Settings) -> LoadedLayout:
+    """With logs set up. Raises RefusedError for all that is wrong with either."""
+    problems: list[Problem] = []
+    try:
+        set_up_logging(settings.log_config)
+    except LogConfigError as problem:
+        problems.append(error_at(settings.path, "zuul", "log_config", str(problem)))
+    try:
+        loaded = load_for_service(settings)
+    except RefusedError as refused:
+        raise RefusedError([*problems, *refused.problems]) from refused
+    if problems:
+        raise RefusedError(problems)
+    return loaded
+
+
+def _refuse(reasons: Iterable[Problem | str]) -> int:
+    for each in reasons:
+        print(each if isinstance(each, Problem) else f"ci-gate: cannot start: {each}", file=sys.stderr)
     return REFUSED
 
 

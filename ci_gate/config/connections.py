@@ -44,6 +44,12 @@ def read_connections(ini: Ini, reader: Reader, state_dir: Path) -> dict[str, Con
     return connections
 
 
+def section_of(ini: Ini, name: str) -> str:
+    """The section of a connection: of the new form if there is one, else of the old."""
+    found = (each for each in ini.sections if (new := NEW_FORM.fullmatch(each)) and _unquoted(new["name"]) == name)
+    return next(found, name)
+
+
 def _unquoted(name: str) -> str:
     return name[1:-1] if len(name) >= 2 and name[0] == name[-1] and name[0] in "\"'" else name
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ci_gate.config import settings_schema as schema
-from ci_gate.config.connections import read_connections
+from ci_gate.config.connections import OLD_FORM, read_connections, section_of
 from ci_gate.config.gearman_sections import read_gearman, read_gearman_server
 from ci_gate.config.ini import Ini, parse
 from ci_gate.config.jenkins_sections import read_jenkins_sections
@@ -104,6 +104,19 @@ def read_job_server_settings(path: Path) -> tuple[GearmanServerSettings, int, tu
     reader = Reader(ini, str(path))
     port = reader.integer("gearman", "port", 4730)
     return read_gearman_server(reader), port, _refused_or_told(ini, reader)
+
+
+def error_at(path: Path, section: str, key: str, text: str) -> Problem:
+    """What only a start finds wrong with a value, at its place in the file; ``section`` may be a connection's name."""
+    try:
+        ini = _parsed(path)
+    except RefusedError:  # it was just read
+        return Problem(str(path), 0, 0, Level.ERROR, f"[{section}] {key}: {text}")
+    place = section if section in schema.SECTIONS and section not in OLD_FORM else section_of(ini, section)
+    if key in schema.ZUUL and schema.ZUUL[key].moved and ini.get(place, key) is None:
+        place = "zuul"
+    value = ini.get(place, key)
+    return Problem(str(path), value.line if value else 0, 0, Level.ERROR, f"[{place}] {key}: {text}")
 
 
 def _refused_or_told(ini: Ini, reader: Reader) -> tuple[Problem, ...]:

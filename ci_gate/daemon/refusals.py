@@ -1,4 +1,7 @@
-"""What keeps ``ci-gate serve`` from starting, found before anything starts: one line each, with what to do."""
+"""What keeps ``ci-gate serve`` from starting, found before anything starts: one line each, with what to do.
+
+Problems are those of the configuration file, texts what is not in it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ci_gate.config.problems import Level, Problem
+from ci_gate.config.read_settings import error_at
 from ci_gate.config.settings import Settings
 from ci_gate.daemon.shadowing import why_not_here
 from ci_gate.gerrit.connection import check_key
@@ -14,26 +19,35 @@ from ci_gate.model.layout import Layout
 from ci_gate.statsd import StatsdPortError, port_of
 
 
-def refusals(settings: Settings, layout: Layout) -> list[str]:
+def refusals(settings: Settings, layout: Layout) -> list[Problem | str]:
     """Everything at once, so that the operator need not start five times."""
-    found = [*_connections(settings, layout), *_certificates(settings), *_folders(settings), *_metrics()]
+    found: list[Problem | str] = [
+        *_connections(settings, layout),
+        *_certificates(settings),
+        *_folders(settings),
+        *_metrics(),
+    ]
     return [*found, *_shadow(settings)]
 
 
-def merger_refusals(settings: Settings) -> list[str]:
+def merger_refusals(settings: Settings) -> list[Problem | str]:
     """The same for a merger on its own."""
-    keys = (check_key(gerrit) for gerrit in settings.gerrits)
-    return [*(problem for problem in keys if problem is not None), *_certificates(settings), *_folders(settings)]
+    return [*_keys(settings), *_certificates(settings), *_folders(settings)]
 
 
-def _connections(settings: Settings, layout: Layout) -> Iterator[str]:
+def _keys(settings: Settings) -> Iterator[Problem]:
     for gerrit in settings.gerrits:
         problem = check_key(gerrit)
         if problem is not None:
-            yield f"[connection {gerrit.name}]: {problem}"
+            yield error_at(settings.path, gerrit.name, "sshkey", problem)
+
+
+def _connections(settings: Settings, layout: Layout) -> Iterator[Problem]:
+    yield from _keys(settings)
     sources = {each.source for each in layout.pipelines}
     if layout.pipelines and not sources & {each.name for each in settings.gerrits}:
-        yield f"{settings.path}: no Gerrit connection that a pipeline uses; add [gerrit] with server, user and sshkey"
+        said = "no Gerrit connection that a pipeline uses; add [gerrit] with server, user and sshkey"
+        yield Problem(str(settings.path), 0, 0, Level.ERROR, said)
 
 
 def _certificates(settings: Settings) -> Iterator[str]:
@@ -46,14 +60,15 @@ def _certificates(settings: Settings) -> Iterator[str]:
             yield str(problem)
 
 
-def _folders(settings: Settings) -> Iterator[str]:
-    folders = [("state_dir", settings.state_dir)]
+def _folders(settings: Settings) -> Iterator[Problem]:
+    folders = [("zuul", "state_dir", settings.state_dir)]
     if settings.merger.embedded:
-        folders.append(("git_dir", settings.merger.git_dir))
-    for key, folder in folders:
+        folders.append(("merger", "git_dir", settings.merger.git_dir))
+    for section, key, folder in folders:
         problem = _unusable(folder)
         if problem:
-            yield f"{key} {folder} {problem}; set {key} to a folder that this user can write to"
+            said = f"{folder} {problem}; set {key} to a folder that this user can write to"
+            yield error_at(settings.path, section, key, said)
 
 
 def _unusable(folder: Path) -> str | None:

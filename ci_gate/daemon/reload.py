@@ -15,7 +15,7 @@ import structlog
 
 from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.problems import Level, RefusedError
-from ci_gate.config.read_settings import read_settings
+from ci_gate.config.read_settings import error_at, read_settings
 from ci_gate.config.settings import Settings
 from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.functions import FunctionOracle
@@ -63,7 +63,7 @@ class Reloader:
             except RefusedError as refused:
                 return self._refuse([str(each) for each in refused.problems if each.level is Level.ERROR])
             except LogConfigError as problem:
-                return self._refuse([str(problem)])
+                return self._refuse([str(error_at(self._settings.path, "zuul", "log_config", str(problem)))])
             warnings = [each for each in loaded.problems if each.level is Level.WARNING]
             for each in warnings:
                 log.warning(each.text, at=each.location)

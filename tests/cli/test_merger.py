@@ -99,12 +99,12 @@ def test_it_needs_a_job_server(place):
 def test_it_needs_folders_that_it_can_write_to(place, section, key):
     (place.folder / "file").write_text("")
     place.values[section][key] = place.folder / "file" / "x"
-    assert f"ci-gate: cannot start: {key} {place.folder / 'file' / 'x'} cannot be made" in place.refusal()
+    assert f": error: [{section}] {key}: {place.folder / 'file' / 'x'} cannot be made" in place.refusal()
 
 
 def test_a_log_config_that_is_not_there(place):
     place.values["merger"]["log_config"] = place.folder / "logging.conf"
-    assert str(place.folder / "logging.conf") in place.refusal()
+    assert f": error: [merger] log_config: {place.folder / 'logging.conf'}: there is no such" in place.refusal()
 
 
 def test_old_states_are_cleared_by_age(place):

@@ -54,6 +54,12 @@ class Place:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         return ended.returncode, ended.stderr.splitlines()
 
+    def at(self, key: str) -> str:
+        """Where a key stands in the file that was served: FILE:LINE."""
+        config = self.folder / "ci.conf"
+        lines = config.read_text().splitlines()
+        return f"{config}:{next(n for n, line in enumerate(lines, 1) if line.startswith(f'{key}='))}"
+
     def refusal(self, *arguments: str) -> str:
         """The one line that says why it does not start."""
         status, lines = self.serve(*arguments)
@@ -71,7 +77,9 @@ def place(tmp_path):
 
 def test_a_key_file_that_is_not_there(place):
     place.key.unlink()
-    assert f"key file {place.key} does not exist" in place.refusal()
+    assert place.refusal().startswith(
+        f"{place.at('sshkey')}: error: [gerrit] sshkey: key file {place.key} does not exist"
+    )
 
 
 def test_a_key_file_that_is_no_key(place):
@@ -141,12 +149,27 @@ def test_a_port_that_is_taken(place, section):
 def test_a_state_dir_that_cannot_be_made(place):
     (place.folder / "file").write_text("")
     place.values["zuul"]["state_dir"] = place.folder / "file" / "state"
-    assert "state_dir" in place.refusal()
+    refusal = place.refusal()
+    assert refusal.startswith(
+        f"{place.at('state_dir')}: error: [zuul] state_dir: {place.folder}/file/state cannot be made"
+    )
 
 
 def test_a_log_config_that_is_not_there(place):
     place.values["zuul"]["log_config"] = place.folder / "logging.conf"
-    assert f"{place.folder / 'logging.conf'}" in place.refusal()
+    refusal = place.refusal()
+    assert refusal == (
+        f"{place.at('log_config')}: error: [zuul] log_config: "
+        f"{place.folder / 'logging.conf'}: there is no such logging configuration"
+    )
+
+
+def test_all_files_that_are_wrong_are_told_at_once(place):
+    place.values["zuul"]["log_config"] = place.folder / "logging.conf"
+    place.layout.unlink()
+    status, lines = place.serve()
+    assert status == 1
+    assert [line.split(": error: ")[0] for line in lines] == [place.at("log_config"), str(place.layout)]
 
 
 def test_a_configuration_that_is_not_there(place):

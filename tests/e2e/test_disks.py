@@ -186,5 +186,5 @@ async def test_a_state_dir_that_is_read_only_is_refused(on_small_disk, small_dis
     await on_small_disk.world.spawn_service()
     assert await on_small_disk.world.ended() == 1
     *_, last = on_small_disk.world.log.read_text().splitlines()
-    reason = f"state_dir {small_disk} cannot be written to; set state_dir to a folder that this user can write to"
-    assert last == f"ci-gate: cannot start: {reason}"
+    reason = f"{small_disk} cannot be written to; set state_dir to a folder that this user can write to"
+    assert last.endswith(f": error: [zuul] state_dir: {reason}")
