@@ -146,9 +146,10 @@ def _not_utf8(problem: UnicodeDecodeError) -> str:
 def _settings(path: Path, ini: Ini, reader: Reader, *, for_merger: bool) -> Settings:
     state_dir = _state_dir(reader)
     gearman_server = read_gearman_server(reader)
+    before = len(reader.problems)
     connections = read_connections(ini, reader, state_dir)
     has_gerrit = any(isinstance(each, GerritSettings) for each in connections.values())
-    if not has_gerrit and not reader.problems and not for_merger:
+    if not has_gerrit and not has_errors(reader.problems[before:]) and not for_merger:
         reader.missing("gerrit", "server", "at least one Gerrit connection is needed")
     return Settings(
         path=path,

@@ -223,6 +223,14 @@ def test_without_any_gerrit_there_is_nothing_to_do(read):
     assert "at least one Gerrit connection is needed" in error
 
 
+@pytest.mark.parametrize("line", ["state_dir=somewhere", "[gearman_server]\nstart=maybe"])
+def test_whatever_else_is_told_without_any_gerrit_that_is_told_too(read, line):
+    without = SMALL.replace("[gerrit]\nserver=review.example.org\nuser=ci\n", "").replace(
+        "[merger]", f"{line}\n[merger]"
+    )
+    assert any("at least one Gerrit connection is needed" in each for each in errors(read, without))
+
+
 @pytest.mark.parametrize(
     ("section", "problem"),
     [
