@@ -278,11 +278,12 @@ def _check_names(ini: Ini, reader: Reader) -> None:
         reader.notice(line, f"[{launcher[0]}]: sections of zuul-launcher are accepted and have no effect")
     for name, section in ini.sections.items():
         if name == "jenkins":
-            reader.notice(section.line, "[jenkins]: builds go over Gearman; this section of Zuul 1 has no effect")
+            said = "[jenkins]: of Zuul 1, without effect; builds go over Gearman now, or over HTTP by [jenkins NAME]"
+            reader.notice(section.line, said)
         known = known_keys(ini, name)
         if known is None:
             if name not in launcher and name != "jenkins":
-                meant = nearest(name, schema.SECTIONS)
+                meant = _nearest_section(name)
                 reader.notice(
                     section.line, f"unknown section [{name}]" + (f"; did you mean [{meant}]?" if meant else "")
                 )
@@ -292,6 +293,15 @@ def _check_names(ini: Ini, reader: Reader) -> None:
                 meant = nearest(key, known)
                 hint = f"; did you mean {meant}?" if meant else ""
                 reader.notice(value.line, f"[{name}] {key}: unknown key, ignored{hint}")
+
+
+def _nearest_section(name: str) -> str | None:
+    kind, blank, rest = name.partition(" ")
+    if blank and (meant := nearest(kind, schema.NAMED)):
+        return f"{meant} {rest}"
+    whole = {**dict.fromkeys((*schema.SECTIONS, "launcher"), ""), "connection": " NAME"}
+    found = nearest(name, whole)
+    return found and f"{found}{whole[found]}"
 
 
 def known_keys(ini: Ini, section: str) -> Mapping[str, schema.Key] | None:

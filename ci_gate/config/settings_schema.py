@@ -181,5 +181,8 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
 JENKINS_SECTION = "jenkins NAME"
 DRIVERS: Mapping[str, Mapping[str, Key]] = {"gerrit": GERRIT, "smtp": SMTP, "sql": SQL}
 
+NAMED = ("connection", "jenkins", "site", "node")
+"""First words of sections that have a name."""
+
 TOLERATED = ("launcher", "site ", "node ")
 """Sections of zuul-launcher, which is not offered."""

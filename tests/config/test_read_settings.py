@@ -308,8 +308,23 @@ def test_unknown_sections_are_no_errors(read):
     assert [each.partition(": ")[2][:40] for each in told] == [
         "unknown section [gearmann]; did you mean [gearman]?"[:40],
         "[launcher]: sections of zuul-launcher are accepted"[:40],
-        "[jenkins]: builds go over Gearman; this section"[:40],
+        "[jenkins]: of Zuul 1, without effect; builds go over Gearman now, or over HTTP by [jenkins NAME]"[:40],
     ]
+    assert told[-1].endswith("builds go over Gearman now, or over HTTP by [jenkins NAME]")
+
+
+@pytest.mark.parametrize(
+    ("section", "meant"),
+    [
+        ("conection review", "connection review"),
+        ("connections gerrit", "connection gerrit"),
+        ("connection", "connection NAME"),
+        ("jenkns main", "jenkins main"),
+        ("lancher", "launcher"),
+    ],
+)
+def test_of_an_unknown_section_the_nearest_known_one_is_told(read, section, meant):
+    assert notices(read, f"{SMALL}[{section}]\n") == [f"10: unknown section [{section}]; did you mean [{meant}]?"]
 
 
 def test_a_site_whose_mergers_run_elsewhere_is_told_so(read):
