@@ -36,9 +36,9 @@ def load_site(arguments: argparse.Namespace) -> Site | None:
             loaded = load_layout(Path(arguments.layout))
             gerrit = GerritSettings("gerrit", "localhost", "ci-gate", baseurl="http://localhost")
             return Site(loaded, SchedulerSettings(), (gerrit,))
-        settings, _ = read_settings(find_settings_file(arguments.config))
+        settings, _ = read_settings(find_settings_file(arguments.config), layout=arguments.layout)
         loaded = load_layout(
-            Path(arguments.layout) if arguments.layout else settings.layout_config,
+            settings.layout_config,
             connections=settings.drivers,
             noop_joins_queues=settings.scheduler.noop_joins_queues,
         )

@@ -19,14 +19,14 @@ class UnreadableError(Exception):
     """The record cannot be read. The text is for the operator."""
 
 
-def settings_of(arguments: argparse.Namespace, *, whole: bool = False) -> Settings | None:
-    """Where the record is; ``whole``: every setting.
+def settings_of(arguments: argparse.Namespace, *, layout: str | None = None) -> Settings | None:
+    """Where the record is; with a layout, which stands for ``[zuul] layout_config``, every setting.
 
     None if the configuration is refused; its errors are then on standard error.
     """
     try:
         path = find_settings_file(arguments.config)
-        return read_settings(path)[0] if whole else read_state_settings(path)
+        return read_settings(path, layout=layout)[0] if layout else read_state_settings(path)
     except RefusedError as refused:
         print_problems([each for each in refused.problems if each.level is Level.ERROR], sys.stderr)
         return None

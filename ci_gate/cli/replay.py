@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     set_up_logging(None, level=logging.WARNING)
     if arguments.bundle is not None:
         return _replay_bundle(arguments)
-    settings = settings_of(arguments, whole=arguments.layout is not None)
+    settings = settings_of(arguments, layout=arguments.layout)
     if settings is None:
         return REFUSED
     from ci_gate.daemon.beginning import address_of  # noqa: PLC0415  # as above

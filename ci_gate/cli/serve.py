@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -53,9 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exit status 0 after a clean stop, 1 if it could not start, or if another service leads now."""
     try:
-        settings, problems = read_settings(find_settings_file(arguments.config))
-        if arguments.layout:
-            settings = replace(settings, layout_config=Path(arguments.layout))
+        settings, problems = read_settings(find_settings_file(arguments.config), layout=arguments.layout)
         if arguments.shadow or settings.scheduler.shadow:
             settings = as_shadow(settings)
         loaded = _prepared(settings)

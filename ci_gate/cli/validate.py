@@ -94,7 +94,7 @@ def check(layout: str | None, config: str | None, available: Collection[JobList]
         except RefusedError as refused:
             raise UsageError(str(refused)) from refused
         try:
-            settings, problems = read_settings(path)
+            settings, problems = read_settings(path, layout=layout)
         except RefusedError as refused:
             found.problems += refused.problems
             return found

@@ -54,14 +54,17 @@ def _expanded(path: Path) -> Path:
         return path
 
 
-def read_settings(path: Path, *, for_merger: bool = False) -> tuple[Settings, tuple[Problem, ...]]:
+def read_settings(
+    path: Path, *, for_merger: bool = False, layout: str | Path | None = None
+) -> tuple[Settings, tuple[Problem, ...]]:
     """The settings, and what is to be told about the file. Raises RefusedError with every problem of it.
 
     ``for_merger``: of a process that only merges. It needs neither layout nor connections, but an address.
+    ``layout`` was named on the command line: it stands for ``[zuul] layout_config``, which may then be missing.
     """
     ini = _parsed(path)
     reader = Reader(ini, str(path))
-    settings = _settings(path, ini, reader, for_merger=for_merger)
+    settings = _settings(path, ini, reader, for_merger=for_merger, layout=layout)
     _check_names(ini, reader)
     return settings, _refused_or_told(ini, reader)
 
@@ -143,7 +146,7 @@ def _not_utf8(problem: UnicodeDecodeError) -> str:
     return f"a character on line {line} is not UTF-8; save the file as UTF-8"
 
 
-def _settings(path: Path, ini: Ini, reader: Reader, *, for_merger: bool) -> Settings:
+def _settings(path: Path, ini: Ini, reader: Reader, *, for_merger: bool, layout: str | Path | None) -> Settings:
     state_dir = _state_dir(reader)
     gearman_server = read_gearman_server(reader)
     before = len(reader.problems)
@@ -153,7 +156,7 @@ def _settings(path: Path, ini: Ini, reader: Reader, *, for_merger: bool) -> Sett
         reader.missing("gerrit", "server", "at least one Gerrit connection is needed")
     return Settings(
         path=path,
-        layout_config=_layout(reader, for_merger=for_merger),
+        layout_config=Path(layout) if layout else _layout(reader, for_merger=for_merger),
         state_dir=state_dir,
         log_config=reader.path("zuul", "log_config"),
         pidfile=reader.path("zuul", "pidfile") or Path("/var/run/zuul/zuul.pid"),

@@ -87,9 +87,7 @@ class Reloader:
 
     def _read(self) -> LoadedLayout:
         """In a thread. Raises RefusedError, LogConfigError."""
-        settings, _ = read_settings(self._settings.path)
-        if self._layout is not None:
-            settings = replace(settings, layout_config=self._layout)
+        settings, _ = read_settings(self._settings.path, layout=self._layout)
         if settings.connections != self._settings.connections:
             log.warning("connections have changed in the configuration: that takes a restart")
         loaded = load_for_service(replace(settings, connections=self._settings.connections))

@@ -11,6 +11,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
+from ci_gate.cli.main import main
 from ci_gate.daemon.draining import keep, read_kept
 from ci_gate.merger.claim import claimed
 from ci_gate.model.event import Event
@@ -102,6 +103,19 @@ def test_an_error_in_the_layout(place):
 def test_another_layout_may_be_named(place):
     refusal = place.refusal("--layout", str(place.folder / "nowhere.yaml"))
     assert "nowhere.yaml: error: cannot read the layout" in refusal
+
+
+def test_where_a_layout_is_named_the_configuration_needs_none(place):
+    del place.values["zuul"]["layout_config"]
+    assert "[zuul] layout_config is missing" in place.refusal()
+    place.layout.write_text(LAYOUT.replace("patchset-created", "patchset-made"))
+    assert place.refusal("--layout", str(place.layout)).startswith(f"{place.layout}:4:")
+    config = str(place.folder / "ci.conf")
+    assert main(["validate", "--config", config, str(place.layout)]) == 1
+    assert main(["layout", "queues", "--config", config, "--layout", str(place.layout)]) == 1
+    place.layout.write_text(LAYOUT)
+    assert main(["validate", "--config", config, str(place.layout)]) == 0
+    assert main(["layout", "queues", "--config", config, "--layout", str(place.layout)]) == 0
 
 
 def test_a_git_dir_in_which_another_merger_works(place):
