@@ -19,6 +19,7 @@ DONE, FAILED = 0, 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", "-c", metavar="FILE", help="accepted and not read: the demo brings its own")
     parser.add_argument("--once", action="store_true", help="end by itself on a terminal too")
     parser.add_argument("--keep", action="store_true", help="stay up without a terminal too")
 

@@ -48,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     whole.add_argument("--sections", metavar="NAMES", help=f"only these, with commas: {', '.join(SECTIONS)}")
     whole_layout = questions.add_parser("print", help="the layout with templates filled in and patterns applied")
     whole_layout.add_argument("--project", metavar="NAME", help="only this project, its pipelines and its jobs")
-    questions.add_parser("schema", help="JSON Schema of layouts, for editors")
+    schema = questions.add_parser("schema", help="JSON Schema of layouts, for editors")
+    schema.add_argument(
+        "--config", "-c", metavar="FILE", help="accepted and not read: the schema is the same everywhere"
+    )
     for each in (jobs, match, queues):
         each.add_argument("--format", choices=("text", "json"), default="text", help="how to print (default: text)")
     for each in (jobs, match, queues, whole, whole_layout):

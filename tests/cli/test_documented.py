@@ -43,3 +43,13 @@ def test_the_options_of_a_command_are_those_in_its_table(command):
     rows = [line for line in section(command).splitlines() if line.startswith("| `-")]
     documented = {option for row in rows for option in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", row.split("|")[1])}
     assert documented == options(command)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_takes_a_configuration_file(command):
+    parser = argparse.ArgumentParser(add_help=False)
+    import_module(f"ci_gate.cli.{command.replace('-', '_')}").add_arguments(parser)
+    for each in parsers(parser):
+        options_of_it = {option for action in each._actions for option in action.option_strings}
+        only_leads_on = any(isinstance(action, argparse._SubParsersAction) for action in each._actions)
+        assert only_leads_on or {"--config", "-c"} <= options_of_it, each.prog
