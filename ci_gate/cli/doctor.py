@@ -21,7 +21,7 @@ from ci_gate.doctor.examination import examine
 from ci_gate.doctor.printing import Lines, document
 from ci_gate.doctor.running import UnwaitedThreads
 
-DONE, PROBLEMS, USAGE = 0, 1, 2
+DONE, PROBLEMS = 0, 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         config = find_settings_file(arguments.config)
     except RefusedError as refused:
-        print(f"ci-gate doctor: {refused}", file=sys.stderr)
-        return USAGE
+        print(refused, file=sys.stderr)
+        return PROBLEMS
     with _silence():
         checks = asyncio.run(_examined(config, tell=arguments.format == "text"))
     if arguments.format == "json":

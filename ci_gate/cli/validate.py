@@ -49,6 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     except UsageError as problem:
         print(f"ci-gate validate: {problem}", file=sys.stderr)
         return USAGE
+    except RefusedError as missing:
+        print(missing, file=sys.stderr)
+        return PROBLEMS
     shown = [each for each in found.problems if arguments.notes or each.level is not Level.NOTE]
     refused = found.loaded is None or (arguments.strict and any(each.level is Level.WARNING for each in shown))
     if arguments.format in FOR_MACHINES:
@@ -82,17 +85,17 @@ class Found:
 
 
 def check(layout: str | None, config: str | None, available: Collection[JobList] = ()) -> Found:
-    """Read the configuration, if there is one to read, and the layout against it."""
+    """Read the configuration, if there is one to read, and the layout against it.
+
+    Raises RefusedError if there is no such configuration; what is wrong with one is found.
+    """
     found = Found(layout or "")
     connections, noop_joins = None, False
     if config is not None or layout is None:
         # Reading settings takes a third of the time of a check, and a lone layout does not need them.
         from ci_gate.config.read_settings import find_settings_file, read_settings  # noqa: PLC0415  # as just said
 
-        try:
-            path = find_settings_file(config)
-        except RefusedError as refused:
-            raise UsageError(str(refused)) from refused
+        path = find_settings_file(config)
         try:
             settings, problems = read_settings(path, layout=layout)
         except RefusedError as refused:

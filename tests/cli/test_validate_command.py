@@ -166,10 +166,17 @@ def test_nothing_of_a_file_reaches_the_terminal_as_a_command(layout, capsys):
     assert "\x1b" not in told
 
 
-@pytest.mark.parametrize("arguments", [["--config", "/no/such/ci.conf"], ["--jobs", "/no/such/jobs", "x.yaml"]])
-def test_what_cannot_be_read_is_a_matter_of_usage(arguments, capsys):
-    assert main(["validate", *arguments]) == 2
+def test_a_list_of_jobs_that_cannot_be_read_is_a_matter_of_usage(capsys):
+    assert main(["validate", "--jobs", "/no/such/jobs", "x.yaml"]) == 2
     assert "/no/such/" in capsys.readouterr().err
+
+
+def test_a_configuration_that_is_not_there_is_one_clear_line(tmp_path, monkeypatch, capsys):
+    assert main(["validate", "--config", "/no/such/ci.conf"]) == 1
+    assert "/no/such/ci.conf: error: there is no such configuration file\n" in capsys.readouterr().err
+    monkeypatch.setattr("ci_gate.config.read_settings.PLACES", (tmp_path / "ci.conf", tmp_path / "zuul.conf"))
+    assert main(["validate"]) == 1
+    assert f"tried {tmp_path}/ci.conf, {tmp_path}/zuul.conf" in capsys.readouterr().err
 
 
 def test_a_layout_that_is_not_there_is_one_clear_line(tmp_path, capsys):

@@ -122,9 +122,9 @@ def test_json_has_every_check_and_nothing_else(site, capsys):
     assert reachable["fix"]
 
 
-def test_a_configuration_that_is_not_there_is_a_matter_of_usage(tmp_path, capsys):
-    assert main(["doctor", "--config", str(tmp_path / "none.conf")]) == 2
-    assert "none.conf" in capsys.readouterr().err
+def test_a_configuration_that_is_not_there_is_refused(tmp_path, capsys):
+    assert main(["doctor", "--config", str(tmp_path / "none.conf")]) == 1
+    assert f"{tmp_path}/none.conf: error: there is no such configuration file" in capsys.readouterr().err
 
 
 def test_on_a_terminal_signs_are_coloured_and_what_servers_say_is_not_obeyed():
