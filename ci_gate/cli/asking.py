@@ -28,8 +28,8 @@ def add_config_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_verbose_argument(parser: argparse.ArgumentParser) -> None:
-    """For scripts that were written for Zuul's ``zuul`` command."""
-    parser.add_argument("-v", action="store_true", help="accepted and ignored: there is nothing more to tell")
+    """Of Zuul's client, for scripts that were written for it (outputs.md 8)."""
+    parser.add_argument("-v", action="store_true", help="accepted and ignored: what there is to say is always said")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextlib
 import errno
 import gc
 import os
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parsed(given: list[str]) -> argparse.Namespace:
     command = next((each for each in given if not each.startswith("-")), None)
     parser = argparse.ArgumentParser(prog="ci-gate", description="CI gating for Gerrit.")
-    parser.add_argument("--version", action="version", version=f"ci-gate {__version__}")
+    _add_version(parser)
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
@@ -85,10 +86,10 @@ def _parsed(given: list[str]) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
-def _add_version(subparser: argparse.ArgumentParser) -> None:
-    """Each of Zuul's programs tells its version, so the command in its place does, too (outputs.md 8)."""
-    if "--version" not in subparser._option_string_actions:  # noqa: SLF001  # the cloner has its own
-        subparser.add_argument("--version", action="version", version=f"ci-gate {__version__}")
+def _add_version(parser: argparse.ArgumentParser) -> None:
+    """Programs of Zuul's take it, and stand-ins for them are called by a command; the cloner has its own."""
+    with contextlib.suppress(argparse.ArgumentError):
+        parser.add_argument("--version", action="version", version=f"ci-gate {__version__}")
 
 
 def leave(status: int) -> NoReturn:

@@ -22,10 +22,12 @@ FOR_MACHINES = ("json", "sarif", "github")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    which = "the layout; else the one of the configuration"
-    parser.add_argument("layout", nargs="?", metavar="LAYOUT", default=argparse.SUPPRESS, help=which)
-    parser.add_argument("--layout", "-l", metavar="FILE", help="the same, as serve takes it")
+    parser.add_argument("layout", nargs="?", metavar="LAYOUT", help="the layout; else the one of the configuration")
     parser.add_argument("--config", "-c", metavar="FILE", help="the configuration file that names the connections")
+    parser.add_argument("--layout", "-l", metavar="FILE", dest="named_layout", help="the same as LAYOUT")
+    parser.add_argument(
+        "-d", action="store_true", help="accepted and ignored: there is nothing to run in the background"
+    )
     parser.add_argument("--jobs", metavar="FILE", help="the jobs that there are, one name a line")
     parser.add_argument(
         "--gearman",
@@ -42,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    arguments.layout = arguments.layout or arguments.named_layout
     gc.disable()  # a large layout is hundreds of thousands of objects, none of them garbage before the process ends
     try:
         found = check(arguments.layout, arguments.config, list(_job_lists(arguments)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ci_gate.cli.main import COMMANDS
+from ci_gate.cli.main import COMMANDS, main
 
 TEXT = (Path(__file__).parent.parent.parent / "docs" / "commands.md").read_text(encoding="utf-8")
 
@@ -53,3 +53,29 @@ def test_every_command_takes_a_configuration_file(command):
         options_of_it = {option for action in each._actions for option in action.option_strings}
         only_leads_on = any(isinstance(action, argparse._SubParsersAction) for action in each._actions)
         assert only_leads_on or {"--config", "-c"} <= options_of_it, each.prog
+
+
+SERVER = ("-c FILE", "-l FILE", "-d")
+CLIENT = ("-c FILE", "-v")
+
+
+@pytest.mark.parametrize(
+    ("command", "peers"),
+    [
+        ("serve", SERVER),
+        ("validate", SERVER),
+        ("merger", ("-c FILE", "-d")),
+        ("enqueue --trigger t --pipeline p --project o --change 1,1", CLIENT),
+        ("enqueue-ref --trigger t --pipeline p --project o --ref r", CLIENT),
+        ("promote --pipeline p --changes 1,1", CLIENT),
+        ("show running-jobs", CLIENT),
+    ],
+)
+def test_a_command_takes_the_options_of_zuuls(command, peers, monkeypatch, capsys):
+    name = command.split()[0]
+    monkeypatch.setattr(import_module(f"ci_gate.cli.{name.replace('-', '_')}"), "run", lambda _arguments: 0)
+    assert main([*command.split(), *" ".join(peers).split()]) == 0
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("ci-gate ")
