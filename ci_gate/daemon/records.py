@@ -15,6 +15,7 @@ from typing import Any
 from ci_gate.config.layout.limits import TimedOut, take_timed_out
 from ci_gate.model.item import ItemView
 from ci_gate.model.layout import Job, Layout
+from ci_gate.model.options import SchedulerSettings
 from ci_gate.scheduler import inputs
 from ci_gate.scheduler.codec import decode, encode
 from ci_gate.scheduler.effects import Effect
@@ -31,7 +32,10 @@ LayoutOf = Callable[[str], Layout]
 def encode_input(message: Input, keep_layout: Callable[[Layout], str]) -> str:
     """``keep_layout`` keeps the layout that an input brings, and says by which digest."""
     if isinstance(message, LayoutReplaced):
-        return json.dumps({"at": message.at, "ticket": message.ticket, "layout": keep_layout(message.layout)})
+        data = {"at": message.at, "ticket": message.ticket, "layout": keep_layout(message.layout)}
+        if message.options is not None:
+            data["options"] = encode(message.options, SchedulerSettings)
+        return json.dumps(data)
     return json.dumps(encode(message, type(message)))
 
 
@@ -39,7 +43,8 @@ def decode_input(kind: str, text: str, layout_of: LayoutOf, oracle: Oracle) -> I
     """Raises KeyError, TypeError, ValueError or ExceptionGroup for what makes no sense."""
     data = json.loads(text)
     if kind == LayoutReplaced.__name__:
-        return LayoutReplaced(data["at"], data["ticket"], layout_of(data["layout"]), oracle)
+        options = decode(data["options"], SchedulerSettings) if "options" in data else None
+        return LayoutReplaced(data["at"], data["ticket"], layout_of(data["layout"]), oracle, options)
     message: Input = decode(data, getattr(inputs, kind))
     return message
 

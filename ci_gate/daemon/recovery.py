@@ -155,6 +155,7 @@ class Replaying:
         standing.seq = entry.seq
         if isinstance(message, LayoutReplaced):
             standing.layout, standing.digest = message.layout, json.loads(entry.input)["layout"]
+            standing.options = message.options or standing.options
         return Replayed(entry, message, recorded, decided)
 
 

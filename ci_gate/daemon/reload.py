@@ -2,7 +2,8 @@
 
 By SIGHUP and by ``ci-gate reload``, which can also go back to the layout that was in force before.
 Everything is read and checked beside the loop. Whatever is wrong leaves the running layout in force, and is told in
-the log and on the status page until a reload succeeds. Connections, ports and the like are those of the start.
+the log and on the status page until a reload succeeds. Keys of ``[zuul]`` that decide or shape reports take effect
+with the layout; connections, ports and the like are those of the start.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ci_gate.daemon.logs import LogConfigError, set_up_logging
 from ci_gate.daemon.operations import Observer
 from ci_gate.daemon.records import RecordingOracle
 from ci_gate.model.operations import CommandAnswer
+from ci_gate.model.options import SchedulerSettings
 from ci_gate.scheduler.inputs import LayoutReplaced
 
 log = structlog.stdlib.get_logger("zuul.Server")
@@ -59,7 +61,7 @@ class Reloader:
         async with self._one_at_a_time:
             log.info("reloading", config=self._settings.path)
             try:
-                loaded = await asyncio.to_thread(self._read)
+                loaded, options = await asyncio.to_thread(self._read)
             except RefusedError as refused:
                 return self._refuse([str(each) for each in refused.problems if each.level is Level.ERROR])
             except LogConfigError as problem:
@@ -67,7 +69,7 @@ class Reloader:
             warnings = [each for each in loaded.problems if each.level is Level.WARNING]
             for each in warnings:
                 log.warning(each.text, at=each.location)
-            answer = await self._take(loaded)
+            answer = await self._take(loaded, options)
             return replace(answer, lines=(*map(str, warnings), *answer.lines))
 
     async def begin(self) -> None:
@@ -85,18 +87,20 @@ class Reloader:
             log.info("going back to the layout before")
             return await self._take(self._former)
 
-    def _read(self) -> LoadedLayout:
-        """In a thread. Raises RefusedError, LogConfigError."""
+    def _read(self) -> tuple[LoadedLayout, SchedulerSettings]:
+        """The layout, and what else decides. In a thread. Raises RefusedError, LogConfigError."""
         settings, _ = read_settings(self._settings.path, layout=self._layout)
         if settings.connections != self._settings.connections:
             log.warning("connections have changed in the configuration: that takes a restart")
         loaded = load_for_service(replace(settings, connections=self._settings.connections))
         set_up_logging(settings.log_config)
-        return loaded
+        return loaded, replace(settings.scheduler, shadow=self._settings.scheduler.shadow)
 
-    async def _take(self, loaded: LoadedLayout) -> CommandAnswer:
+    async def _take(self, loaded: LoadedLayout, options: SchedulerSettings | None = None) -> CommandAnswer:
         oracle = RecordingOracle(FunctionOracle(loaded.functions))
-        answer = await self._commands.carry_out(lambda at, ticket: LayoutReplaced(at, ticket, loaded.layout, oracle))
+        answer = await self._commands.carry_out(
+            lambda at, ticket: LayoutReplaced(at, ticket, loaded.layout, oracle, options)
+        )
         if answer.done:
             self.refusal = None
             self._former, self._in_force = self._in_force, loaded

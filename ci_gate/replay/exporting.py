@@ -114,7 +114,7 @@ def _renamed_body(text: str, names: OtherNames) -> str:
 def _renamed_step(entry: Entry, names: OtherNames, digests: dict[str, str]) -> Entry:
     message = json.loads(entry.input)
     if entry.kind == LayoutReplaced.__name__:
-        message["layout"] = digests[message["layout"]]
+        message = {**names.value({**message, "layout": ""}), "layout": digests[message["layout"]]}
     else:
         message = names.value(message)
     answers = [each for each in json.loads(entry.answers) if isinstance(each, list)]  # searches: in the tables

@@ -13,6 +13,7 @@ from ci_gate.model.commands import OperatorCommand
 from ci_gate.model.event import Event
 from ci_gate.model.layout import Layout
 from ci_gate.model.merge import MergeAnswer
+from ci_gate.model.options import SchedulerSettings
 from ci_gate.model.report import Delivery
 from ci_gate.scheduler.oracle import Oracle
 
@@ -120,13 +121,14 @@ class TimeCame:
 class LayoutReplaced:
     """A new layout, valid and ready, takes the place of the old one; ``oracle`` calls its functions.
 
-    Answered by AnswerCommand with this ``ticket``.
+    So do the options, if there are any. Answered by AnswerCommand with this ``ticket``.
     """
 
     at: float
     ticket: int
     layout: Layout
     oracle: Oracle
+    options: SchedulerSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,6 +176,7 @@ class Scheduler:
             operators.carry_out(step, self._intake, message.ticket, message.command)
         else:
             self._oracle = step.oracle = message.oracle
+            step.state.options = message.options or step.state.options
             answer = reconfigure.replace_layout(step, message.layout)
             step.emit(AnswerCommand(message.ticket, answer))
 

@@ -11,7 +11,8 @@ import pytest
 from recorded_world import RecordedWorld
 
 from ci_gate.daemon.layouts import decode_layout, encode_layout
-from ci_gate.daemon.recovery import JournalDamagedError, recover
+from ci_gate.daemon.recovery import JournalDamagedError, keep, last_kept, recover
+from ci_gate.model.options import SchedulerSettings
 from ci_gate.scheduler.effects import (
     CancelBuild,
     LaunchBuild,
@@ -23,11 +24,14 @@ from ci_gate.scheduler.effects import (
     UpdateRepository,
     VerifySubmit,
 )
+from ci_gate.scheduler.inputs import LayoutReplaced
 from ci_gate.store.journal import Entry, Journal
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "simulation"))
 
+
 from simulated_layouts import random_layouts
+from simulated_world import NoFunctions
 
 WITH_LATE_CANCELS = 13
 
@@ -56,6 +60,16 @@ def test_everything_stands_as_it_stood(journal_address, seed):
     assert set(reports) == set(world.reports)
     assert all(each.first_tried_at is not None for each in reports.values()), "they are looked for before they are sent"
     assert {each.timer for each in again if isinstance(each, SetTimer)} == {each.timer for each in world.timers}
+
+
+def test_options_that_a_reload_brought_stand_too(journal_address):
+    recorded = RecordedWorld(journal_address, 3)
+    world, options = recorded.world, SchedulerSettings(status_url="http://new/")
+    world.handle(LayoutReplaced(world.at, 1, world.scheduler.layout, NoFunctions(), options))
+    standing = recover(recorded.journal)
+    assert standing.options == options
+    keep(recorded.journal, standing, world.at)
+    assert last_kept(recorded.journal).options == options
 
 
 def test_effects_without_an_outcome_of_the_last_step_may_never_have_left(journal_address):

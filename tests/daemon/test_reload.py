@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -12,9 +13,11 @@ from ci_gate.daemon.commands import CommandDesk
 from ci_gate.daemon.functions import FunctionOracle
 from ci_gate.daemon.inbox import Inbox
 from ci_gate.daemon.operations import Observer
+from ci_gate.daemon.records import decode_input, encode_input
 from ci_gate.daemon.reload import Reloader
 from ci_gate.daemon.waits import Waits
 from ci_gate.model.commands import EnqueueRef
+from ci_gate.model.options import SchedulerSettings
 from ci_gate.scheduler.effects import AnswerCommand, UpdateRepository
 from ci_gate.scheduler.inputs import Commanded, TimeCame
 from ci_gate.scheduler.scheduler import Scheduler
@@ -57,8 +60,11 @@ def site(tmp_path):
     scheduler = Scheduler(loaded.layout, options=settings.scheduler, oracle=oracle, seed=b"sixteen bytes !!", at=0.0)
     inbox = Inbox()
     observer = Observer(scheduler, Waits(), started_at=0.0)
-    reloader = Reloader(settings, loaded, None, CommandDesk(inbox), observer)
-    return SimpleNamespace(folder=tmp_path, scheduler=scheduler, reloader=reloader, inbox=inbox, observer=observer)
+    desk = CommandDesk(inbox)
+    reloader = Reloader(settings, loaded, None, desk, observer)
+    return SimpleNamespace(
+        folder=tmp_path, scheduler=scheduler, reloader=reloader, inbox=inbox, desk=desk, observer=observer
+    )
 
 
 async def test_w74_reload_with_a_file_that_is_not_yaml(site):
@@ -77,3 +83,17 @@ async def test_w74_reload_with_a_file_that_is_not_yaml(site):
     answered = site.scheduler.handle(Commanded(2.0, 1, command))
     (enqueued,) = [each.answer for each in answered if isinstance(each, AnswerCommand)]
     assert enqueued.done
+
+
+async def test_what_decides_or_shapes_reports_is_read_again_with_the_layout(site):
+    config = site.folder / "ci.conf"
+    config.write_text(config.read_text().replace("[zuul]", "[zuul]\nstatus_url = http://new/\nshadow = true"))
+    reloading = asyncio.create_task(site.reloader.reload())
+    message = await site.inbox.take()
+    assert message.options == SchedulerSettings(status_url="http://new/"), "a service does not turn into a shadow"
+    layouts = {"it": message.layout}
+    kept = encode_input(message, lambda _layout: "it")
+    assert decode_input("LayoutReplaced", kept, layouts.__getitem__, message.oracle) == message
+    (answer,) = site.scheduler.handle(message)
+    site.desk.answer(answer)
+    assert (await reloading).done

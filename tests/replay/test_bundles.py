@@ -16,10 +16,12 @@ from ci_gate.model.change import Account
 from ci_gate.model.event import Event
 from ci_gate.model.expression import Expression
 from ci_gate.model.layout import DEPENDENT, Job, Pipeline, SharedQueue, SmtpReporter
+from ci_gate.model.options import SchedulerSettings
 from ci_gate.replay.bundle import BadBundleError, read_bundle, write_bundle
 from ci_gate.replay.exporting import NothingToExportError, export
 from ci_gate.replay.names import OtherNames
 from ci_gate.replay.running import OtherMemory, Span, run
+from ci_gate.scheduler.inputs import LayoutReplaced
 from ci_gate.scheduler.oracle import Answer
 from ci_gate.store.reading import JournalReader
 
@@ -118,6 +120,16 @@ def test_no_name_is_in_a_bundle(recorded, tmp_path):
     assert [each for each in SECRETS if each.lower() in text.lower()] == []
     assert "acme" not in text.lower()
     assert "rocket" not in text.lower()
+
+
+def test_no_name_of_a_setting_that_was_read_again_is_in_a_bundle(recorded, tmp_path):
+    options = SchedulerSettings(status_url="https://acme.example/rocket", url_pattern="https://acme.example/{job.name}")
+    recorded.world.step(LayoutReplaced(recorded.world.at, 9, acme_layout(), recorded.oracle, options))
+    path = tmp_path / "bundle.jsonl"
+    assert written(recorded, path).deviating == ()
+    text = path.read_text(encoding="utf-8")
+    assert "{job.name}" in text
+    assert "acme" not in text.lower()
 
 
 def test_a_bundle_decides_what_was_decided(recorded, tmp_path):

@@ -8,6 +8,7 @@ import gate_world
 from scripted_world import NoFunctions, World, check_pipeline, layout, project, votes
 
 from ci_gate.model.layout import Job
+from ci_gate.model.options import SchedulerSettings
 from ci_gate.model.report import DeliveryOutcome
 from ci_gate.scheduler.effects import Merge, SendReport
 from ci_gate.scheduler.explain import Code
@@ -38,6 +39,16 @@ def test_a_job_that_is_gone_is_cancelled_and_not_reported():
     world.upload("A")
     assert reload(world, with_jobs("one")) == ["cancel two of A"]
     assert world.ends("one", "A") == ["report A: Build succeeded. (Verified=+1); one SUCCESS"]
+
+
+def test_options_that_come_with_a_layout_shape_the_next_report():
+    world = World(with_jobs("one"))
+    world.upload("A")
+    new = SchedulerSettings(job_name_in_report=True, url_pattern="http://logs/{job.name}")
+    world.step(LayoutReplaced(world.at, 1, with_jobs("one"), NoFunctions(), new))
+    reload(world, with_jobs("one"))
+    world.ends("one", "A")
+    assert "- one http://logs/one : SUCCESS" in world.sent()[-1].report.message
 
 
 def test_a_new_job_is_launched_on_the_same_ref():
