@@ -35,15 +35,27 @@ def find_settings_file(given: str | None) -> Path:
     """The file that was named, else the first that exists. Raises RefusedError."""
     if given is not None:
         path = _expanded(Path(given))
-        if not path.is_file():
-            raise RefusedError([Problem(str(path), 0, 0, Level.ERROR, "there is no such configuration file")])
+        try:
+            why_not = "" if path.is_file() else "there is no such configuration file"
+        except OSError as problem:
+            why_not = f"cannot be read: {problem.strerror}"
+        if why_not:
+            raise RefusedError([Problem(str(path), 0, 0, Level.ERROR, why_not)])
         return path
     tried = [_expanded(place) for place in PLACES]
-    found = next((path for path in tried if path.is_file()), None)
+    found = next(filter(_is_there, tried), None)
     if found is None:
         text = f"no configuration file; tried {', '.join(map(str, tried))}; name one with --config FILE"
         raise RefusedError([Problem("ci-gate", 0, 0, Level.ERROR, text)])
     return found
+
+
+def _is_there(path: Path) -> bool:
+    """What this user may not even look at is not, as for Zuul."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _expanded(path: Path) -> Path:

@@ -73,6 +73,23 @@ zuul_url=http://ci.example.org/p
 """
 
 
+def test_a_folder_that_may_not_be_looked_into_is_told_or_passed_over(tmp_path, monkeypatch):
+    locked, home = tmp_path / "locked" / "zuul.conf", tmp_path / "zuul.conf"
+    home.touch()
+    real = Path.is_file
+
+    def is_file(path):
+        if path == locked:
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    monkeypatch.setattr("ci_gate.config.read_settings.PLACES", (locked, home))
+    assert find_settings_file(None) == home
+    with pytest.raises(RefusedError, match=r"locked/zuul\.conf: error: cannot be read: Permission denied"):
+        find_settings_file(str(locked))
+
+
 @pytest.fixture
 def read(tmp_path):
     path = tmp_path / "ci.conf"
