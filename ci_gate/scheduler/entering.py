@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 
-from ci_gate.model.change import Change, Subject, SubjectKey
+from ci_gate.model.change import Change, ChangeKey, Subject, SubjectKey
 from ci_gate.model.event import Event
 from ci_gate.model.measures import ItemEntered
 from ci_gate.scheduler import needs, reporting, supercedent, windows
@@ -134,12 +134,19 @@ def _provide_needs(step: Step, entry: Entry, queue: ChangeQueue, change: Change)
             came_in = False  # a circle of needs, or a change that Gerrit does not show
         else:
             step.providing.add(entry.key)
-            came_in = yield replace(entry, key=need, live=entry.pipeline.is_dependent, occasion=None)
+            came_in = yield _ahead_of(entry, need)
             step.providing.discard(entry.key)
         if not came_in:
             step.decide(entry.key, entry.pipeline.name, Code.NEED_REFUSED, change=str(need))
             return False
     return True
+
+
+def _ahead_of(entry: Entry, need: ChangeKey) -> Entry:
+    """Of a change that is only merged below the one that needs it nothing is required (scheduler.md 5.2)."""
+    if entry.pipeline.is_dependent:
+        return replace(entry, key=need, occasion=None)
+    return replace(entry, key=need, live=False, quiet=True, ignore_requirements=True, occasion=None)
 
 
 def _append(step: Step, entry: Entry, queue: ChangeQueue) -> Item:
