@@ -67,6 +67,7 @@ CHECK = (
     "ignore-dependencies: true",
     "dequeue-on-new-patchset: false",
     "disable-after-consecutive-failures: 3",
+    "{require: {open: true, current-patchset: true}}",
 )
 GATE = (
     "",
