@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from ci_gate.model.change import Change, Periodic, RefUpdate, Subject
@@ -23,12 +24,21 @@ def prepare(step: Step, item: Item) -> None:
     Items without jobs have none of their own until somebody stands on them.
     """
     asked_for = [item]
-    ahead = item.item_ahead
-    while ahead is not None and ahead.build_set.merge_state is MergeState.NEW:
+    for ahead in _changes_ahead(step, item):
+        if ahead.build_set.merge_state is not MergeState.NEW:
+            break
         asked_for.append(ahead)
-        ahead = ahead.item_ahead
     for each in reversed(asked_for):
         _ask(step, each)
+
+
+def _changes_ahead(step: Step, item: Item) -> Iterator[Item]:
+    """The changes that a change stands on, nearest first. Refs among them are in their branches: no state is theirs."""
+    ahead = item.item_ahead if isinstance(step.state.subject(item), Change) else None
+    while ahead is not None:
+        if isinstance(step.state.subject(ahead), Change):
+            yield ahead
+        ahead = ahead.item_ahead
 
 
 def _ask(step: Step, item: Item) -> None:
@@ -88,7 +98,7 @@ def send(step: Step, item: Item) -> None:
         number=subject.number,
         patchset=subject.patchset,
         mode=project.merge_mode if project else MergeMode.MERGE_RESOLVE,
-        ahead=item.item_ahead.build_set.name if item.item_ahead else None,
+        ahead=next((each.build_set.name for each in _changes_ahead(step, item)), None),
         depth=len(build_set.chain.changes),
         revision=subject.revision,
     )

@@ -122,3 +122,49 @@ def test_a_merge_asked_for_again_stands_on_what_is_still_ahead():
     assert world.waits_for("merge") == ["merge B→z2", "launch one for [B] on z2"]
     asked = [each.request for each in world.all_effects if isinstance(each, Merge)]
     assert [(each.ahead, each.depth) for each in asked] == [(None, 1), (asked[0].ref, 2), (None, 1)]
+
+
+TRIGGER = "trigger: {gerrit: [{event: comment-added, approval: [{Workflow: 1}]}]}"
+REFS_TOO = (TRIGGER, TRIGGER.replace("]}]}", "]}, {event: ref-updated}]}"))
+
+
+def test_a_change_behind_a_moved_ref_is_merged_on_the_change_before_that():
+    """The ref is in its branch already: there is no state of it that a merger could know."""
+    world = new_world(layout=layout_with(REFS_TOO))
+    for name in "AB":
+        world.create(name)
+    world.approved("A")
+    assert world.ref_updated("demo/one", "master", "1", "2") == [
+        "update repository demo/one",
+        "launch one for ref master",
+    ]
+    assert world.approved("B") == [
+        "report B: start (Verified=+0)",
+        "merge A→z1 B→z2",
+        "launch one for [A B] on z2",
+    ]
+    first, second = (each.request for each in world.all_effects if isinstance(each, Merge))
+    assert (second.ahead, second.depth) == (first.ref, 2)
+    assert world.ends("one", "A", "FAILURE") == [
+        "report A: failure (Verified=-2): one FAILURE",
+        "cancel one of B",
+        "merge B→z3",
+        "launch one for [B] on z3",
+    ]
+    (*_, last) = (each.request for each in world.all_effects if isinstance(each, Merge))
+    assert (last.ahead, last.depth) == (None, 1)
+
+
+def test_a_change_without_jobs_that_stands_before_a_moved_ref_is_merged_below_all_the_same():
+    world = new_world(layout=layout_with(REFS_TOO, ("jobs:", "jobs:\n  - {name: one, branch: [master, x]}")))
+    for name in "ABC":
+        world.create(name, branch="stable" if name == "B" else "master")
+    for name in "AB":
+        world.approved(name)
+    world.ref_updated("demo/one", "master", "1", "2")
+    assert world.approved("C") == [
+        "report C: start (Verified=+0)",
+        "merge A→z1 B→z2",
+        "merge A→z1 B→z2 C→z3",
+        "launch one for [A B C] on z3",
+    ]
