@@ -25,6 +25,7 @@ ACTIONS = frozenset(
         Code.ENTERED,
         Code.SUPERSEDED,
         Code.ABANDONED,
+        Code.DELETED,
         Code.DEQUEUED,
         Code.PROMOTED,
         Code.REMOVED,

@@ -71,6 +71,7 @@ class Code(StrEnum):
     SUPERSEDED = "superseded"
     OVERTAKEN = "overtaken"
     ABANDONED = "abandoned"
+    DELETED = "deleted"
     DEQUEUED = "dequeued"
     PROMOTED = "promoted"
     MERGE_REPEATED = "merge-repeated"
@@ -148,6 +149,7 @@ TEXTS = {
     Code.SUPERSEDED: "left: patch set {patchset} replaces it",
     Code.OVERTAKEN: "left: {by} came after it, and only the newest waits",
     Code.ABANDONED: "left: the change was abandoned",
+    Code.DELETED: "left: the change was deleted",
     Code.DEQUEUED: "left: an operator took it out",
     Code.PROMOTED: "left its place: an operator promoted {changes}",
     Code.MERGE_REPEATED: "the merge is asked for again (try {tries}): {reason}",

@@ -8,9 +8,16 @@ from __future__ import annotations
 from ci_gate.model.change import Account, ChangeDetails, Vote, normal_label
 from ci_gate.model.event import Event
 
+CHANGE_DELETED = "change-deleted"
 
-def shows(details: ChangeDetails, event: Event) -> bool:
-    """The event's patch set, status and votes are in the answer, or the answer is of a later time."""
+
+def shows(details: ChangeDetails | None, event: Event) -> bool:
+    """The event's patch set, status and votes are in the answer, or the answer is of a later time.
+
+    None: Gerrit knows no such change.
+    """
+    if details is None or event.type == CHANGE_DELETED:
+        return details is None and event.type == CHANGE_DELETED
     if event.patchset is not None and details.patch_set(event.patchset) is None:
         return False
     match event.type:

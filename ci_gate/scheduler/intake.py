@@ -19,6 +19,7 @@ from ci_gate.scheduler.enqueuing import finish_enqueue
 from ci_gate.scheduler.entering import Entry, Occasion
 from ci_gate.scheduler.explain import Code
 from ci_gate.scheduler.filters import PROJECT_MERGED, accept_event
+from ci_gate.scheduler.freshness import CHANGE_DELETED
 from ci_gate.scheduler.inputs import ChangeAnswered, ChangesFound, QueryFailed
 from ci_gate.scheduler.records import ChangeId
 from ci_gate.scheduler.state import State
@@ -136,6 +137,8 @@ def _tell_of_cycle(step: Step, waiting: Waiting) -> None:
 
 def _dispatch(step: Step, event: Event, details: ChangeDetails | None) -> None:
     """Offer the event to each pipeline in layout order (scheduler.md 3.4)."""
+    if event.type == CHANGE_DELETED:
+        leaving.drop_deleted(step, event)
     subject = _subject(step.state, event, details)
     if subject is None:
         step.decide(_name(event), None, Code.NO_SUCH_CHANGE)

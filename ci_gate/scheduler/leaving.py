@@ -8,6 +8,7 @@ from ci_gate.model.measures import ItemLeft
 from ci_gate.scheduler import building, past, priorities, reporting, windows
 from ci_gate.scheduler.descriptions import describe_builds
 from ci_gate.scheduler.explain import Code, Verdict
+from ci_gate.scheduler.refreshing import touch
 from ci_gate.scheduler.state import ChangeQueue, Item, PipelineState
 from ci_gate.scheduler.step import Step
 
@@ -29,6 +30,18 @@ def drop_outdated(step: Step, pipeline: PipelineState, event: Event, subject: Ch
         if abandoned is not None and not abandoned.reporting:
             step.decide(abandoned.subject_key, pipeline.name, Code.ABANDONED)
             withdraw(step, abandoned)
+
+
+def drop_deleted(step: Step, event: Event) -> None:
+    """A deleted change takes all its patch sets along: nobody can report on them any more (gerrit-wire.md 3.3)."""
+    records = step.state.records
+    keys = tuple(records.of_change(event.connection, event.number or ""))
+    for pipeline in step.state.pipelines.values():
+        for item in [found for key in keys if (found := pipeline.live.get(key)) is not None and not found.reporting]:
+            step.decide(item.subject_key, pipeline.name, Code.DELETED)
+            withdraw(step, item)
+    for key in records.note_closed(keys):
+        touch(step, key)
 
 
 def withdraw(step: Step, item: Item) -> None:

@@ -83,6 +83,12 @@ class Records:
         merged = [replace(each, status=MERGED, is_open=False) for each in records]
         return [each.key for each in merged if self.remember(each)]
 
+    def note_closed(self, patch_sets: Iterable[ChangeKey]) -> list[ChangeKey]:
+        """They are gone from Gerrit, which is as if they were abandoned; the records in which that was news."""
+        records = [each for key in patch_sets if (each := self.change(key)) is not None and not each.is_merged]
+        closed = [replace(each, status="ABANDONED", is_open=False) for each in records]
+        return [each.key for each in closed if self.remember(each)]
+
     def use(self, record: Subject, item: Item) -> None:
         """The item is about this subject from now on."""
         self.remember(record)

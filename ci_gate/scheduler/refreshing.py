@@ -129,8 +129,8 @@ def _good_enough(step: Step, waiting: Waiting, details: ChangeDetails | None) ->
     """Does the answer show what the event told, or has the event waited for long enough?"""
     if waiting.command is not None:
         return True  # the operator names what there is
-    fresh = details is not None and shows(details, waiting.event)
-    return fresh or step.at >= waiting.arrived_at + _event_delay(step.state, waiting.event.connection)
+    late_at = waiting.arrived_at + _event_delay(step.state, waiting.event.connection)
+    return shows(details, waiting.event) or step.at >= late_at
 
 
 def _root_failed(step: Step, intake: Intake, change: ChangeId, refresh: Refresh, message: QueryFailed) -> None:

@@ -490,6 +490,34 @@ def test_a_new_patch_set_drops_the_old_one_even_from_pipelines_whose_triggers_do
     assert world.queues() == {}
 
 
+def deleted(world: World, name: str) -> list[str]:
+    """Gerrit has it no more, and says so; that event names no patch set."""
+    event = world.event("change-deleted", name, patchset=None)
+    del world.changes[event.number]
+    return world.tell(event)
+
+
+def test_a_deleted_change_is_dropped_at_once_with_all_its_patch_sets():
+    world = World(layout(check_pipeline(dequeue_on_new_patchset=False)))
+    world.upload("A")
+    world.new_patch_set("A")
+    assert deleted(world, "A") == ["cancel one of A", "cancel one of A2"]
+    assert world.queues() == {}
+    assert [each.code for each in world.decisions if each.code is Code.DELETED] == [Code.DELETED] * 2
+
+
+def test_nothing_waits_for_a_deletion_that_a_late_answer_does_not_show_yet():
+    world = waiting_world()
+    world.create("A")
+    world.tell(world.event("patchset-created", "A"))
+    world.answer_query(the_query(world))
+    world.tell(world.event("change-deleted", "A", patchset=None))
+    assert world.answer_query(the_query(world)) == []
+    world.fire_timers(START + 0.1)
+    del world.changes["1"]
+    assert world.answer_query(the_query(world)) == ["cancel one of A"]
+
+
 def test_an_abandoned_change_is_dropped_with_the_patch_set_of_the_event_only():
     world = World(layout(check_pipeline(dequeue_on_new_patchset=False)))
     world.upload("A")

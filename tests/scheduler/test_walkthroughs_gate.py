@@ -324,6 +324,20 @@ def test_w27_abandoned_parent_in_the_gate():
     )
 
 
+def test_what_stands_on_a_deleted_change_leaves_the_gate_and_does_not_pull_it_in_again():
+    world = new_world()
+    world.create("A")
+    world.create("B", on="A")
+    world.approved("A")
+    assert world.queues() == {"gate": ["A", "B (on A)"]}
+    event = world.event("change-deleted", "A", patchset=None)
+    del world.changes[event.number]
+    world.tell(event)
+    assert world.queues() == {}
+    world.approved("B")
+    assert world.queues() == {}
+
+
 def test_w27_with_a_footer_in_place_of_the_parent_the_other_stays():
     world = new_world()
     world.create("A")
