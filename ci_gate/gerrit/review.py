@@ -91,7 +91,7 @@ def _words(review: Review, *, old_labels: bool) -> Iterator[str]:
     yield "gerrit review"
     yield f"--project {_quoted(review.project)}"
     if review.message:
-        yield f"--message {_quoted(review.message)}"
+        yield f"--message {_in_quotes(review.message)}"
     for label, value in review.labels:
         yield f"--{normal_label(label)} {value}" if old_labels else f"--label {_quoted(f'{label}={value}')}"
     for name, text in review.options:
@@ -106,6 +106,10 @@ def _quoted(text: str) -> str:
     """In double quotes, with ``\\`` and ``"`` escaped; control characters except line ends and tabs are left out."""
     if re.fullmatch(r"[A-Za-z0-9_./@+=:,-]+", text):
         return text
+    return _in_quotes(text)
+
+
+def _in_quotes(text: str) -> str:
     return '"' + clean(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

@@ -58,6 +58,10 @@ def test_the_quoted_message_is_one_word_for_a_posix_shell(text):
     assert words[-1] == "1,1"
 
 
+def test_a_message_of_one_word_is_in_quotes_too():
+    assert ' --message "Started" ' in command_of(replace(REVIEW, message="Started"))
+
+
 def split(command: str) -> list[str]:
     """As Gerrit's server splits a line: double quotes with backslash escapes, single quotes literal, blanks."""
     words, word, quote, escaped, open_word = [], "", "", False, False
