@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ import structlog
 from ci_gate.model.report import Delivery, DeliveryOutcome, Review
 
 MOST_TRIES = 5
+LEFT_OUT = ("Cc", "Cs")  # control characters, and halves of surrogate pairs
 CLOCK_SLACK_S = 120.0  # between Gerrit's clock and ours
 
 TRANSIENT = (
@@ -119,8 +121,8 @@ def message_only(review: Review) -> Review | None:
 
 
 def clean(text: str) -> str:
-    """Without control characters, except line ends and tabs."""
-    return "".join(each for each in text if each in "\n\t" or ord(each) >= 32)
+    """Without control characters, except line ends and tabs, and without what no encoding can carry."""
+    return "".join(each for each in text if each in "\n\t" or unicodedata.category(each) not in LEFT_OUT)
 
 
 def is_ours(review: Review, message: str, written_at: float, first_tried_at: float) -> bool:

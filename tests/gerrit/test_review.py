@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 from dataclasses import replace
 
 import pytest
@@ -52,10 +53,16 @@ async def test_options_and_flags_are_sent_as_such(gerrit, pool, change):
 @given(st.text(max_size=60))
 def test_the_quoted_message_is_one_word_for_a_posix_shell(text):
     command = command_of(replace(REVIEW, message=text or "x", labels=()))
-    clean = "".join(each for each in text or "x" if each in "\n\t" or ord(each) >= 32)
+    clean = "".join(each for each in text or "x" if each in "\n\t" or unicodedata.category(each) != "Cc")
     words = split(command)
     assert words[words.index("--message") + 1] == clean
     assert words[-1] == "1,1"
+
+
+async def test_no_control_character_is_sent_nor_what_cannot_be(gerrit, pool, change):
+    await post_review(pool, replace(REVIEW, message="a\x7fb\x9bc\x00d\ud800e\tf\ng"))
+    (text,) = ours(gerrit)
+    assert text.endswith("\n\nabcde\tf\ng")
 
 
 def test_a_message_of_one_word_is_in_quotes_too():
