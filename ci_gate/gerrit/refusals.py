@@ -18,11 +18,10 @@ CLOCK_SLACK_S = 120.0  # between Gerrit's clock and ours
 TRANSIENT = (
     "internal server error",
     "database error",
-    "lock_failure",
-    "lock failure",
     "timeout",
     "service unavailable",
 )
+LOCK = re.compile(r"\block")  # and no "blocked by"
 GONE = (
     "no such change",
     "no such patch set",
@@ -95,7 +94,7 @@ async def deliver(
 def judge(review: Review, text: str) -> Refusal:
     """The first row of gerrit-wire.md 6.4 that fits what Gerrit said."""
     low = text.lower()
-    if any(fragment in low for fragment in TRANSIENT):
+    if any(fragment in low for fragment in TRANSIENT) or LOCK.search(low):
         return Refusal(text, outcome=DeliveryOutcome.TRANSIENT)
     if any(fragment in low for fragment in GONE):
         return Refusal(text)

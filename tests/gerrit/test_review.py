@@ -226,6 +226,7 @@ TABLE = [
     ("error: Database error", (), DeliveryOutcome.TRANSIENT, None),
     ("error: LOCK_FAILURE", (), DeliveryOutcome.TRANSIENT, None),
     ("error: lock failure", (), DeliveryOutcome.TRANSIENT, None),
+    ("error: Cannot lock refs/heads/master", ("submit",), DeliveryOutcome.TRANSIENT, None),
     ("error: timeout waiting", (), DeliveryOutcome.TRANSIENT, None),
     ("error: Service Unavailable", (), DeliveryOutcome.TRANSIENT, None),
     ("error: no such change 1", (), DeliveryOutcome.REFUSED, None),
