@@ -58,11 +58,14 @@ def _learn(pool: CommandPool, review: Review, result: CommandResult) -> bool:
     if pool.learn_limit(result.stderr):
         return True
     option = BAD_OPTION.search(result.stderr)
-    name = (option["option"] or option["value"]) if option else None
-    if name == "label" and pool not in _old_labels:
+    if option is None:
+        return False
+    if option["option"] == "label" and pool not in _old_labels:
         _old_labels.add(pool)
         return True
-    if name in {each for each, _ in review.options} | set(review.flags):
+    name = option["option"] or option["value"]
+    labels = {normal_label(each) for each, _ in review.labels} if pool in _old_labels else set()
+    if name in {each for each, _ in review.options} | set(review.flags) | labels:
         _refused_options.setdefault(pool, set()).add(str(name))
         return True
     return False
@@ -79,7 +82,10 @@ def _as_the_server_takes_it(pool: CommandPool, review: Review) -> Review:
     refused = _refused_options.get(pool, frozenset[str]())
     options = tuple(each for each in review.options if each[0] not in refused)
     flags = tuple(each for each in review.flags if each not in refused)
-    return replace(review, message=pool.cut(review.message), options=options, flags=flags)
+    labels = review.labels
+    if pool in _old_labels:
+        labels = tuple(each for each in labels if normal_label(each[0]) not in refused)
+    return replace(review, message=pool.cut(review.message), labels=labels, options=options, flags=flags)
 
 
 def command_of(review: Review, *, old_labels: bool = False) -> str:

@@ -165,6 +165,23 @@ async def test_a_server_without_labels_by_name_gets_the_option_of_each(gerrit, p
     assert gerrit.received[-1].line.endswith("--verified 1 --code-review -1 1,1")
 
 
+async def test_a_label_that_an_old_server_has_no_option_for_is_left_out_from_then_on(gerrit, pool, change):
+    gerrit.faults.fail("review", 'fatal: "--label" is not a valid option')
+    gerrit.faults.fail("review", 'fatal: "--code-review" is not a valid option')
+    review = replace(REVIEW, labels=(("Verified", 1), ("Code Review", -1)))
+    for _ in range(2):
+        await post_review(pool, review)
+        assert gerrit.received[-1].line.endswith('" --verified 1 1,1')
+    assert sum("gerrit review" in each.line for each in gerrit.received) == 4
+
+
+async def test_a_label_with_a_value_that_is_none_does_not_make_the_server_an_old_one(gerrit, pool, change):
+    gerrit.faults.fail("review", 'fatal: "Verified=9" is not a valid value for "--label"')
+    await post_review(pool, replace(REVIEW, labels=(("Verified", 9),)))
+    await post_review(pool, REVIEW)
+    assert " --label Verified=1 " in gerrit.received[-1].line
+
+
 @pytest.mark.parametrize("letter", ["x", "ä", "😀"])
 async def test_a_message_as_long_as_gerrit_takes_is_not_cut(gerrit, pool, change, letter):
     text = letter * (16384 // (len(letter.encode("utf-16-le")) // 2))
