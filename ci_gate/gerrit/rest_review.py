@@ -32,7 +32,7 @@ class UnreadError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _There:
-    """What a change shows of an earlier try."""
+    """What a change shows of an earlier try. ``said``: nothing more is to be; one that is merged needs no votes."""
 
     said: bool = False
     status: str = ""
@@ -137,7 +137,8 @@ async def _look(session: RestSession, review: Review, first_tried_at: float) -> 
         said = any(
             is_ours(taken, str(each.get("message", "")), seconds_of(each["date"]), first_tried_at) for each in own
         )
-        return _There(said, str(info.get("status", "")))
+        status = str(info.get("status", ""))
+        return _There(said or ("submit" in review.flags and status == MERGED), status)
     except (AttributeError, KeyError, TypeError, ValueError) as problem:
         raise UnreadError(f"an answer that makes no sense: {problem}") from problem
 

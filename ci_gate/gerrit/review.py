@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from ci_gate.gerrit.commands import CommandPool, CommandResult, NotSentError, OutcomeUnknownError
 from ci_gate.gerrit.query import JsonObject, QueryFailedError, query
 from ci_gate.gerrit.refusals import Refusal, clean, deliver, is_ours, judge
+from ci_gate.model.change import MERGED
 from ci_gate.model.labels import normal_label
 from ci_gate.model.report import Delivery, DeliveryOutcome, Review
 
@@ -26,8 +27,8 @@ _old_labels: WeakSet[CommandPool] = WeakSet()
 async def post_review(pool: CommandPool, review: Review, *, first_tried_at: float | None = None) -> Delivery:
     """Post a review and tell what became of it.
 
-    ``first_tried_at`` (seconds since the epoch) marks a repeat: then the change's messages are read first, and a
-    review of ours that has arrived meanwhile counts as delivered.
+    ``first_tried_at`` (seconds since the epoch) marks a repeat: then the change is read first, and a review of ours
+    that has arrived meanwhile counts as delivered; so does a submit if it is merged.
     """
     try:
         if first_tried_at is not None and await _has_arrived(pool, review, first_tried_at):
@@ -121,6 +122,8 @@ def _in_quotes(text: str) -> str:
 
 async def _has_arrived(pool: CommandPool, review: Review, first_tried_at: float) -> bool:
     records = await query(pool, f"change:{review.number}", "--comments")
+    if "submit" in review.flags and any(each.get("status") == MERGED for each in records):
+        return True
     comments: list[JsonObject] = [each for record in records for each in record.get("comments") or ()]
     taken = _as_the_server_takes_it(pool, review)
     return any(

@@ -204,6 +204,13 @@ async def test_a_change_that_is_merged_already_needs_no_submit_and_the_message_i
     assert double.ours() == [f"Patch Set 3:\n\n{SUBMIT.message}"]
 
 
+async def test_before_a_repeat_a_change_that_is_merged_counts_as_submitted(double, access):
+    double.change["status"] = "MERGED"
+    again = await access.post_review(SUBMIT, first_tried_at=time.time())
+    assert again.outcome is DeliveryOutcome.DELIVERED
+    assert double.posts() == []
+
+
 async def test_a_message_too_long_for_this_gerrit_is_cut_and_the_next_one_from_the_start(double, access):
     double.faults = [Fault("/review", 400, "Comment size exceeds limit (9000 > 2000)\n")]
     long = replace(REVIEW, message="\n".join(f"- job-{number} http://logs/{number} : SUCCESS" for number in range(300)))

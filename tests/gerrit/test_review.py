@@ -127,6 +127,18 @@ async def test_a_lost_answer_leads_to_exactly_one_message(gerrit, pool, change, 
     assert gerrit.votes(1, "Verified") == {"ci": 1}
 
 
+async def test_before_a_repeat_a_change_that_is_merged_counts_as_submitted(gerrit, pool, change):
+    submit = replace(REVIEW, flags=("submit",))
+    votes = {"Code-Review": 2, "Verified": 2, "Workflow": 1}
+    gerrit.create_account("boss", votes={name: (0, value) for name, value in votes.items()}, may_submit=True)
+    gerrit.comment(1, by="boss", votes=votes)
+    gerrit.submit(1, by="boss")
+    again = await post_review(pool, submit, first_tried_at=time.time())
+    assert again.outcome is DeliveryOutcome.DELIVERED
+    assert ours(gerrit) == []
+    assert not any("gerrit review" in each.line for each in gerrit.received)
+
+
 async def test_an_equal_message_of_an_earlier_run_is_not_taken_for_this_one(gerrit, pool, change):
     await post_review(pool, REVIEW)
     later = time.time() + 3600
