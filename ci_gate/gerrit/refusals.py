@@ -58,6 +58,7 @@ class Refusal:
     """Gerrit's words, and what they allow to try instead.
 
     ``settled``: what was asked for is so already, whatever becomes of that. ``for_operator``: it is configuration.
+    ``unsubmitted``: what is tried instead does not submit, though that was asked for.
     """
 
     text: str
@@ -65,6 +66,7 @@ class Refusal:
     outcome: DeliveryOutcome = DeliveryOutcome.REFUSED
     settled: bool = False
     for_operator: bool = False
+    unsubmitted: bool = False
 
 
 async def deliver(
@@ -75,16 +77,17 @@ async def deliver(
     ``attempt`` tells why Gerrit refused, or None; ``alert`` is told what an operator has to put right.
     """
     said: list[str] = []
-    name, left, settled = f"{review.number},{review.patchset}", review, False
+    name, left, settled, unsubmitted = f"{review.number},{review.patchset}", review, False, False
     while len(said) < MOST_TRIES:
         refusal = await attempt(left)
         if refusal is None:
-            return Delivery(DeliveryOutcome.DELIVERED, "; ".join(said))
+            outcome = DeliveryOutcome.REFUSED if unsubmitted else DeliveryOutcome.DELIVERED
+            return Delivery(outcome, "; ".join(said))
         log.warning("review refused", change=name, reason=refusal.text)
         if refusal.for_operator:
             alert(f"review of {name}: {refusal.text}")
         said.append(refusal.text)
-        settled = settled or refusal.settled
+        settled, unsubmitted = settled or refusal.settled, unsubmitted or refusal.unsubmitted
         if refusal.outcome is not DeliveryOutcome.REFUSED or refusal.instead is None:
             return Delivery(DeliveryOutcome.DELIVERED if settled else refusal.outcome, "; ".join(said))
         left = refusal.instead
@@ -104,7 +107,8 @@ def judge(review: Review, text: str) -> Refusal:
     if "submit" in review.flags and any(fragment in low for fragment in NOT_SUBMITTED):
         return Refusal(text)
     if any(fragment in low for fragment in LABEL_REFUSED):
-        return Refusal(text, instead=message_only(review), for_operator=True)
+        unsubmitted = "submit" in review.flags
+        return Refusal(text, instead=message_only(review), for_operator=True, unsubmitted=unsubmitted)
     if any(fragment in low for fragment in ACCOUNT):
         return Refusal(text, outcome=DeliveryOutcome.UNREACHABLE, for_operator=True)
     return Refusal(text)

@@ -119,7 +119,8 @@ def _judge(session: RestSession, review: Review, answer: Answer) -> Refusal:
         if answer.status == 400 and review.options:
             return Refusal(answer.reason, instead=replace(review, options=()))
         if answer.status == 403:
-            return Refusal(answer.reason, instead=message_only(review), for_operator=True)
+            unsubmitted = "submit" in review.flags
+            return Refusal(answer.reason, instead=message_only(review), for_operator=True, unsubmitted=unsubmitted)
     return refusal
 
 

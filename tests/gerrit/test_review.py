@@ -104,6 +104,14 @@ async def test_a_vote_that_is_not_ours_to_give_leaves_the_message_visible(gerrit
     assert gerrit.votes(1, "Verified") == {}
 
 
+async def test_where_a_vote_is_not_ours_to_give_nothing_is_submitted_and_that_is_known_at_once(gerrit, pool, change):
+    delivery = await post_review(pool, replace(REVIEW, labels=(("Verified", 2),), flags=("submit",)))
+    assert delivery.outcome is DeliveryOutcome.REFUSED
+    assert "restricted" in delivery.text
+    (text,) = ours(gerrit)
+    assert "Build succeeded." in text
+
+
 async def test_an_unknown_change_is_refused_for_good(pool):
     delivery = await post_review(pool, replace(REVIEW, number="4711"))
     assert delivery.outcome is DeliveryOutcome.REFUSED
