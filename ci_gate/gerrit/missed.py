@@ -47,16 +47,17 @@ async def updated_changes(ask: Ask, projects: Sequence[str], since_s: float) -> 
     age = f"-age:{math.ceil(since_s / 60) + MARGIN_MIN}m"
     given: set[str] = set()
     for terms in _batches(projects):
-        seen_rows = 0
+        seen_rows, resumed = 0, ""
         while True:
-            page = await ask(f"({terms}) {age}", seen_rows)
+            page = await ask(f"({terms}) {age}{resumed}", 0 if resumed else seen_rows)
             fresh = [each for each in page if decimal_text(each["number"]) not in given]
             given.update(decimal_text(each["number"]) for each in fresh)
             for record in fresh:
                 yield record
             seen_rows += len(page)
             # Offsets are no snapshot: a page that adds nothing is the end, whatever Gerrit says (4.3).
-            if not fresh or not page.more:
+            resumed = page.resumed
+            if not fresh or not (page.more or resumed):
                 break
 
 

@@ -112,14 +112,16 @@ def version_of(text: str) -> tuple[int, int]:
 async def search_all(ask: Ask, terms: str, connection: str) -> tuple[ChangeDetails, ...]:
     """Page by page. Raises QueryFailedError."""
     found: dict[str, ChangeDetails] = {}
+    resumed = ""
     while True:
-        page = await ask(terms, len(found))
+        page = await ask(terms + resumed, 0 if resumed else len(found))
         known = len(found)
         for record in page:
             details = understood(record, connection)
             found.setdefault(details.number, details)
         # Offsets are no snapshot: a page that adds nothing is the end, whatever Gerrit says (4.3).
-        if len(found) == known or not page.more:
+        resumed = page.resumed
+        if len(found) == known or not (page.more or resumed):
             return tuple(found.values())
 
 
@@ -153,9 +155,13 @@ def understood(record: JsonObject, connection: str) -> ChangeDetails:
 
 
 class Page(list[JsonObject]):
-    """The records of one answer; ``more``: Gerrit says that there are others."""
+    """The records of one answer; ``more``: Gerrit says that there are others.
+
+    ``resumed`` are terms to add for those that follow, where it cannot say so: before 2.9.
+    """
 
     more: bool = False
+    resumed: str = ""
 
 
 async def query(pool: CommandPool, terms: str | Callable[[], str], options: str) -> Page:
@@ -189,6 +195,8 @@ def _records(result: CommandResult) -> Page:
         raise QueryFailedError("an answer that ends early", transient=True)
     page = Page(each for each in records if "project" in each)
     page.more = bool(records[-1].get("moreChanges", False))
+    last = str(page[-1].get("sortKey", "")) if page and "moreChanges" not in records[-1] else ""
+    page.resumed = f" resume_sortkey:{last}" if SAFE_VALUE.fullmatch(last) else ""
     return page
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 
 import pytest
 from gerrit_parts import PROJECT, VERSIONS, recorded_commands, when
 
+from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit import query as query_module
 from ci_gate.gerrit.commands import CommandResult
-from ci_gate.gerrit.query import QueryFailedError, details_of, query_change
+from ci_gate.gerrit.query import QueryFailedError, details_of, query_change, search_changes
+from ci_gate.gerrit.ssh_access import SshAccess
+from ci_gate.model.search import Search, SearchKind
 
 
 def answered(sample) -> CommandResult:
@@ -53,6 +58,45 @@ def test_an_answer_that_is_not_whole_is_asked_for_again(stdout):
     with pytest.raises(QueryFailedError) as failed:
         query_module._records(CommandResult(0, stdout, ""))
     assert failed.value.transient
+
+
+class OldGerrit:
+    """In the place of a pool: a server of before 2.9, which gives two rows at a time and does not say that it has more."""
+
+    def __init__(self, numbers: int) -> None:
+        self.rows = [
+            {"project": PROJECT, "branch": "master", "number": str(each), "sortKey": f"00{100 - each}"}
+            for each in range(1, numbers + 1)
+        ]
+        self.asked: list[str] = []
+        self.batchings: dict = {}
+        self.settings = GerritSettings("gerrit", "review.example.org", "ci")
+
+    async def run(self, command, **_) -> CommandResult:
+        text = command if isinstance(command, str) else command()
+        self.asked.append(shlex.split(text)[-1])
+        after = re.search(r" resume_sortkey:(\S+)", text.rstrip("'"))
+        numbers = re.findall(r"change:(\d+)", text)
+        left = [row for row in self.rows if after is None or row["sortKey"] < after[1]]
+        page = [row for row in left if not numbers or row["number"] in numbers][:2]
+        lines = [*page, {"type": "stats", "rowCount": len(page), "runTimeMilliseconds": 1}]
+        return CommandResult(0, "\n".join(map(json.dumps, lines)), "")
+
+
+async def test_a_server_that_does_not_say_that_there_are_more_is_asked_on_from_the_last_row():
+    server = OldGerrit(5)
+    found = await search_changes(server, Search(SearchKind.OPEN_IN_PROJECT, PROJECT))
+    assert [each.number for each in found] == ["1", "2", "3", "4", "5"]
+    terms = f"project:{{{PROJECT}}} status:open"
+    assert server.asked == [terms, *(f"{terms} resume_sortkey:00{each}" for each in (98, 96, 95))]
+
+
+async def test_missed_events_are_looked_for_on_all_pages_of_such_a_server_too():
+    access = SshAccess(GerritSettings("gerrit", "review.example.org", "ci"))
+    access.pool = OldGerrit(5)
+    found = [each["number"] async for each in access.updated_changes([PROJECT], 60)]
+    assert found == ["1", "2", "3", "4", "5"]
+    assert not any("--start" in each for each in access.pool.asked)
 
 
 async def test_a_change_is_found_with_votes_files_and_patch_sets(gerrit, pool, change):
