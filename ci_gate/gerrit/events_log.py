@@ -64,7 +64,7 @@ async def _answer(fetch: Fetch, bounds: str) -> list[str]:
         raise EventsLogError("Gerrit has no events-log plugin", installed=False)
     if status != 200:
         raise EventsLogError(f"the events-log plugin answers with status {status}")
-    return [line for line in body.splitlines() if line.strip()]
+    return [line for line in body.split("\n") if line.strip()]
 
 
 def _text(at: float, zone_s: float) -> str:

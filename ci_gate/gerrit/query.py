@@ -184,7 +184,7 @@ def _records(result: CommandResult) -> Page:
         text = result.stderr.strip() or f"exit status {result.exit_status}"
         raise QueryFailedError(text, transient=not _is_permanent(text))
     try:
-        records = [json.loads(line) for line in result.stdout.splitlines() if line.strip()]
+        records = [json.loads(line) for line in result.stdout.split("\n") if line.strip()]
     except ValueError as problem:
         raise QueryFailedError(f"an answer that is not JSON: {problem}", transient=True) from problem
     errors = [each for each in records if each.get("type") == "error"]

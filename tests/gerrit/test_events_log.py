@@ -44,6 +44,12 @@ async def test_events_of_the_time_come_in_order_and_a_minute_more():
     assert plugin.asked == ["plugins/events-log/events/?t1=2023-11-14%2022:12:20".replace(":", "%3A")]
 
 
+async def test_a_line_ends_at_a_line_feed_only():
+    plugin = Plugin(START)
+    plugin.lines[0] = plugin.lines[0].replace("comment-added", "comment-added\u2028\x85")
+    assert len(await logged_events(plugin, START, START + 10)) == 1
+
+
 async def test_bounds_are_in_the_servers_zone():
     plugin = Plugin(START, zone_s=7200.0)
     assert len(await logged_events(plugin, START, START + 10, zone_s=7200.0)) == 1

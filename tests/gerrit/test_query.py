@@ -60,6 +60,14 @@ def test_an_answer_that_is_not_whole_is_asked_for_again(stdout):
     assert failed.value.transient
 
 
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85"])
+def test_a_row_ends_at_a_line_feed_only(sign):
+    """JSON may hold these as they are; for Python they end lines too."""
+    row = json.dumps({"project": "p", "commitMessage": f"one{sign}two"}, ensure_ascii=False)
+    (record,) = query_module._records(CommandResult(0, f'{row}\n{{"type": "stats", "rowCount": 1}}\n', ""))
+    assert record["commitMessage"] == f"one{sign}two"
+
+
 class OldGerrit:
     """In the place of a pool: a server of before 2.9, which gives two rows at a time and does not say that it has more."""
 
