@@ -174,7 +174,7 @@ async def _labels_of_changes(gerrit: SshGerrit, projects: list[str]) -> dict[str
         some_projects = projects[first : first + IN_ONE_QUERY]
         among = " OR ".join(f"project:{{{each}}}" for each in some_projects)
         terms = f"({among}) status:open limit:{MOST_CHANGES}"
-        for record in await _records(gerrit, f'--submit-records "{terms}"'):
+        for record in await _records(gerrit, f"--submit-records '{terms}'"):
             labels = {
                 normal_label(str(label.get("label")))
                 for each in record.get("submitRecords") or ()
@@ -191,14 +191,14 @@ async def _given_before(gerrit: SshGerrit, wanted: Votes) -> list[str]:
     for label, value in votes:
         if value and SAFE_VALUE.fullmatch(label) and SAFE_VALUE.fullmatch(gerrit.given.user):
             terms = f"label:{label}={value:+d},user={gerrit.given.user} limit:1"
-            if await _records(gerrit, f'"{terms}"'):
+            if await _records(gerrit, f"'{terms}'"):
                 given.append(f"{label} {value:+d}")
     return given
 
 
 async def _records(gerrit: SshGerrit, query: str) -> list[JsonObject]:
     """Changes only; none where Gerrit does not know an operator. Raises UnansweredError."""
-    lines = (await gerrit.run(f"gerrit query --format JSON {query}")).splitlines()
+    lines = (await gerrit.run(f"gerrit query --format JSON {query}")).split("\n")
     try:
         found = [json.loads(each) for each in lines if each.strip()]
     except ValueError as problem:
