@@ -21,10 +21,15 @@ class Batching:
     """``ask`` gets a function that gives the terms of a query when its turn has come, and returns the records found.
 
     ``more`` tells of its answer whether Gerrit has others. A group whose question failed makes the next ones smaller.
+    ``sure``: what was not found among others is asked for alone before it counts as not there. An old server may keep
+    to a number of rows and not say so.
     """
 
-    def __init__(self, ask: Callable[[Terms], Awaitable[tuple[list[JsonObject], bool]]]) -> None:
+    def __init__(
+        self, ask: Callable[[Terms], Awaitable[tuple[list[JsonObject], bool]]], *, sure: bool = False
+    ) -> None:
         self._ask = ask
+        self._sure = sure
         self._unsent: list[_Group] = []
         self._most = MOST
         self._sending: set[asyncio.Task[None]] = set()
@@ -73,10 +78,21 @@ class Batching:
             records, more = await self._ask(terms)
             fresh = {decimal_text(each["number"]): each for each in records if "number" in each}
             missing = [each for each in group.numbers if each not in found and each not in fresh]
-            if not fresh.keys() - found.keys() or not missing or not more:
-                return found | fresh
+            is_all = not fresh.keys() - found.keys() or not missing or not more
             found |= fresh
+            if is_all and self._sure and len(group.numbers) > 1:
+                return found | await self._alone(missing)
+            if is_all:
+                return found
             terms = _constant(any_of(missing))
+
+    async def _alone(self, numbers: Iterable[str]) -> dict[str, JsonObject]:
+        """One after the other: there are hardly ever any."""
+        found: dict[str, JsonObject] = {}
+        for each in numbers:
+            records, _ = await self._ask(_constant(any_of([each])))
+            found |= {decimal_text(record["number"]): record for record in records if "number" in record}
+        return found
 
 
 class _Group:

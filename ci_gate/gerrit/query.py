@@ -63,11 +63,13 @@ async def is_submittable(pool: CommandPool, number: str) -> bool:
 
 
 def _one(pool: CommandPool, options: str, besides: str = "") -> Batching:
+    """A change that does not fulfil what is asked ``besides`` is no surprise; one that is not there at all is."""
+
     async def ask(terms: Callable[[], str]) -> tuple[list[JsonObject], bool]:
         page = await query(pool, lambda: terms() + besides, options)
         return page, page.more
 
-    return pool.batchings.setdefault((options, besides), Batching(ask))
+    return pool.batchings.setdefault((options, besides), Batching(ask, sure=not besides))
 
 
 async def search_changes(pool: CommandPool, search: Search) -> tuple[ChangeDetails, ...]:

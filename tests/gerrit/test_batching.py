@@ -36,13 +36,28 @@ async def test_a_burst_about_one_change_is_one_query(gerrit, pool, change):
 async def test_a_burst_about_many_is_a_few(gerrit, pool, changes):
     found = await asyncio.gather(*(query_change(pool, each) for each in [*changes, "4711", *changes]))
     assert [each and each.number for each in found] == [*changes, None, *changes]
-    assert len(queries(gerrit)) == -(-len({*changes, "4711"}) // MOST)
+    together, alone = queries(gerrit)[:-1], queries(gerrit)[-1]
+    assert len(together) == -(-len({*changes, "4711"}) // MOST)
+    assert alone.endswith(" 'change:4711'"), "no event is given up for an answer about others"
 
 
 async def test_a_page_that_ends_early_is_no_end(gerrit, pool, changes):
     object.__setattr__(gerrit._site.settings, "query_limit", 7)  # a server's own limit, which it keeps to itself
     found = await asyncio.gather(*(query_change(pool, each) for each in changes))
     assert [each.number for each in found] == changes
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+async def test_what_a_server_cuts_off_without_a_word_is_not_taken_as_missing(rows):
+    """One that is old, or that does not understand a question about many."""
+
+    async def ask(terms):
+        numbers = [each.split(":")[1] for each in terms().strip("()").split(" OR ")]
+        return [{"number": each} for each in numbers if each != "7"][: rows if len(numbers) > 1 else 1], False
+
+    batching = Batching(ask, sure=True)
+    found = await asyncio.gather(*(batching.record_of(str(each)) for each in range(10)))
+    assert [each and each["number"] for each in found] == [*"0123456", None, *"89"]
 
 
 async def test_readiness_is_asked_together_too(gerrit, access, changes):

@@ -69,7 +69,7 @@ def test_a_row_ends_at_a_line_feed_only(sign):
 
 
 class OldGerrit:
-    """In the place of a pool: a server of before 2.9, which gives two rows at a time and does not say that it has more."""
+    """In the place of a pool: a server before 2.9, which gives two rows and does not say that it has more."""
 
     def __init__(self, numbers: int) -> None:
         self.rows = [
