@@ -230,7 +230,8 @@ class _Session:
         if self._closed.is_set():
             return Ending("stopped")
         channel = transport.open_session(timeout=PROBE_ANSWER_S)
-        channel.exec_command(COMMAND)
+        if not _begun(channel, COMMAND, PROBE_ANSWER_S):
+            return Ending(f"Gerrit did not answer {COMMAND} within {PROBE_ANSWER_S:g} s")
         self._tell(self._stream.opened)
         reader = LineReader()
         silence_s = self._settings.stream_timeout_s
@@ -261,11 +262,10 @@ class _Session:
         except (paramiko.SSHException, OSError, EOFError):
             return False
         try:
-            channel.settimeout(within_s)
-            channel.exec_command(PROBE)
-            return channel.status_event.wait(within_s) and transport.is_active()
+            begun = _begun(channel, PROBE, within_s)
+            return begun and channel.status_event.wait(within_s) and transport.is_active()
         except (paramiko.SSHException, OSError, EOFError):
-            return False
+            return transport.is_active()  # it did not carry the command out, which is an answer too
         finally:
             with suppress(paramiko.SSHException, OSError, EOFError):
                 channel.close()
@@ -290,3 +290,24 @@ class _Session:
 
     def _tell(self, call: Callable[..., None], *arguments: object) -> None:
         self._handover.post(call, *arguments)
+
+
+def _begun(channel: paramiko.Channel, command: str, within_s: float) -> bool:
+    """Did the server begin a command in time? If not, the connection is closed: paramiko would wait for ever."""
+    is_late = threading.Event()
+
+    def give_up() -> None:
+        is_late.set()
+        channel.get_transport().close()
+
+    alarm = threading.Timer(within_s, give_up)
+    alarm.daemon = True
+    alarm.start()
+    try:
+        channel.exec_command(command)
+    except (paramiko.SSHException, OSError, EOFError):
+        if not is_late.is_set():
+            raise
+    finally:
+        alarm.cancel()
+    return not is_late.is_set()

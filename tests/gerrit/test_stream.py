@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 
 import pytest
 from gerrit_parts import PROJECT, recorded_events, settings_for, when
@@ -11,6 +12,7 @@ from gerrit_parts import PROJECT, recorded_events, settings_for, when
 from ci_gate.gerrit import lines
 from ci_gate.gerrit import stream as stream_module
 from ci_gate.gerrit.stream import Backoff, EventStream
+from ci_gate.sandbox.gerrit_ssh import _Session
 
 
 class Listening:
@@ -147,6 +149,58 @@ async def test_one_whose_ssh_server_lives_and_answers_no_command_is_noticed(gerr
         assert "does not answer" in made.stream.state.detail
         gerrit.faults.clear()
         await made.up()
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    """Until it is set, requests to carry a command out that has the given text are not answered."""
+    let, asked, unpatched = threading.Event(), [], _Session.check_channel_exec_request
+
+    def look(session, channel, command):
+        if asked and asked[0] in command:
+            assert let.wait(30)
+        return unpatched(session, channel, command)
+
+    monkeypatch.setattr(_Session, "check_channel_exec_request", look)
+    yield let, asked
+    let.set()
+
+
+async def test_one_that_does_not_begin_the_stream_is_left_and_tried_again(gerrit, answering, monkeypatch):
+    monkeypatch.setattr(stream_module, "PROBE_ANSWER_S", 0.3)
+    let, asked = answering
+    asked.append(b"stream-events")
+    async with Listening(gerrit) as made:
+        await when(lambda: made.stream.state.reconnects, "a second try")
+        assert "did not answer gerrit stream-events" in made.stream.state.detail
+        let.set()
+        await made.up()
+
+
+async def test_one_that_does_not_begin_the_question_whether_it_lives_is_left(gerrit, answering):
+    let, asked = answering
+    async with Listening(gerrit, stream_timeout_s=0.6) as made:
+        await made.up()
+        asked.append(b"version")
+        await when(lambda: not made.stream.state.connected, "the silence to be noticed")
+        assert "does not answer" in made.stream.state.detail
+        let.set()
+        await made.up()
+
+
+async def test_one_that_does_not_carry_the_question_out_lives(gerrit, monkeypatch):
+    refused, unpatched = [], _Session.check_channel_exec_request
+
+    def look(session, channel, command):
+        refused.append(command)
+        return command != b"gerrit version" and unpatched(session, channel, command)
+
+    monkeypatch.setattr(_Session, "check_channel_exec_request", look)
+    async with Listening(gerrit, stream_timeout_s=0.4) as made:
+        await made.up()
+        await when(lambda: refused.count(b"gerrit version") >= 2, "two refusals")
+        assert made.stream.state.connected
+        assert made.stream.state.reconnects == 0
 
 
 async def test_one_that_refuses_more_channels_lives(gerrit):
