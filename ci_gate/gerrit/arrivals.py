@@ -12,7 +12,7 @@ from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit.events import BadLineError, JsonObject, event_of, is_known, parse_line
 from ci_gate.model.event import Event
 
-MOST_BATCHED_REFS = 10_000
+MOST_UNPAIRED = 10_000
 
 watcher_log = structlog.stdlib.get_logger("gerrit.GerritWatcher")
 
@@ -30,7 +30,7 @@ class Arrivals:
         self.last_event_at: float | None = None
         self.unknown: Counter[str] = Counter()
         self._told: set[str] = set()
-        self._batched_refs: dict[tuple[str | None, ...], None] = {}
+        self._refs_told = {False: Unpaired(), True: Unpaired()}  # by: did they come in a batch?
 
     def take_line(self, line: str) -> None:
         """Raises BadLineError, which is counted and told of."""
@@ -50,9 +50,9 @@ class Arrivals:
         self.last_event_at = time.time()
         if kind == "batch-ref-updated":
             for each in found.get("refUpdates") or ():
-                self._take_batched_ref({**found, "type": "ref-updated", "refUpdate": each})
+                self._take_ref({**found, "type": "ref-updated", "refUpdate": each}, batched=True)
         elif kind == "ref-updated":
-            self._take_ref(found)
+            self._take_ref(found, batched=False)
         elif kind == "dropped-output":
             watcher_log.warning("Gerrit dropped events that we had not taken in time", connection=self._settings.name)
             self._on_dropped()
@@ -64,25 +64,36 @@ class Arrivals:
             if event is not None:
                 self._on_event(event)
 
-    def _take_batched_ref(self, found: JsonObject) -> None:
-        event = event_of(found, self._settings)
-        if event is not None:
-            if len(self._batched_refs) < MOST_BATCHED_REFS:
-                self._batched_refs[event.project, event.ref, event.oldrev, event.newrev] = None
-            self._on_event(event)
-
-    def _take_ref(self, found: JsonObject) -> None:
-        """A site may send a batch first and then each update of it: the update that was in the batch is passed over."""
+    def _take_ref(self, found: JsonObject, *, batched: bool) -> None:
+        """A site may send each update in a batch and alone, in whatever order: the later one is passed over."""
         event = event_of(found, self._settings)
         if event is None:
             return
-        name = (event.project, event.ref, event.oldrev, event.newrev)
-        if name in self._batched_refs:
-            del self._batched_refs[name]
-        else:
+        name = (event.project, event.ref, event.newrev)
+        if not self._refs_told[not batched].pair(name):
+            self._refs_told[batched].add(name)
             self._on_event(event)
 
     def _tell_once(self, kind: str, text: str, reason: str) -> None:
         if kind not in self._told:
             self._told.add(kind)
             watcher_log.warning(text, connection=self._settings.name, reason=reason, note="told once")
+
+
+class Unpaired:
+    """Updates of refs that were told in one form and not, or not yet, in the other; the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self._times: dict[tuple[str | None, ...], int] = {}
+
+    def add(self, name: tuple[str | None, ...]) -> None:
+        self._times[name] = self._times.get(name, 0) + 1
+        if len(self._times) > MOST_UNPAIRED:
+            del self._times[next(iter(self._times))]
+
+    def pair(self, name: tuple[str | None, ...]) -> bool:
+        """Is there one that waits for its like? Then it waits no more."""
+        times = self._times.pop(name, 0)
+        if times > 1:
+            self._times[name] = times - 1
+        return times > 0

@@ -243,16 +243,27 @@ def test_pauses_are_spread_and_never_under_a_second(monkeypatch):
     assert len({pauses[4] for pauses in spread}) > 40
 
 
-async def test_an_update_that_came_in_a_batch_is_told_once(gerrit, listening):
+@pytest.mark.parametrize("batch_first", [True, False])
+async def test_an_update_that_came_in_a_batch_is_told_once(gerrit, listening, batch_first):
     batch = next(each for each in recorded_events("3.13.0") if each["type"] == "batch-ref-updated")
     singles = [
         {"type": "ref-updated", "refUpdate": {**each, "project": batch["projectName"]}} for each in batch["refUpdates"]
     ]
-    for each in [batch, *singles]:
+    for each in [batch, *singles] if batch_first else [*singles, batch]:
         gerrit.send_event(each)
     gerrit.send_event({"type": "comment-added", "change": {"project": "p", "branch": "b", "number": 1}})
     await when(lambda: "comment-added" in listening.types(), "the event after them")
     assert listening.types().count("ref-updated") == len(batch["refUpdates"])
+
+
+async def test_a_branch_that_comes_back_to_where_it_was_is_told_of_again(gerrit, listening):
+    def batch(new: str) -> dict:
+        update = {"project": "p", "refName": "refs/heads/b", "oldRev": "0" * 40, "newRev": new}
+        return {"type": "batch-ref-updated", "projectName": "p", "refUpdates": [update]}
+
+    for new in ("a" * 40, "b" * 40, "a" * 40, "a" * 40):
+        gerrit.send_event(batch(new))
+    await when(lambda: len(listening.events) == 4, "all of them")
 
 
 async def test_stopping_ends_thread_and_connection(gerrit):
