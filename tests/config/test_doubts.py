@@ -97,6 +97,17 @@ def test_doubts_are_told_where_they_are(layouts):
     ]
 
 
+@pytest.mark.parametrize(
+    ("ref", "told"),
+    [("'.*'", 1), ("['^master$', '^refs/.*']", 1), ("^(?!refs/).*$", 0), ("^refs/(heads|tags)/.*$", 0)],
+)
+def test_a_pipeline_that_every_comment_on_a_change_starts_is_told_of(layouts, ref, told):
+    text = CHECK.replace("patchset-created", "ref-updated") + f"          ref: {ref}\nprojects: []\n"
+    found = layouts.texts(text)
+    assert len(found) == told
+    assert all("refs/changes/01/1/meta" in each for each in found)
+
+
 def test_the_old_name_of_comment_is_looked_at_too(layouts):
     text = CHECK.replace("patchset-created", "comment-added") + "          comment_filter: ^recheck\nprojects: []\n"
     assert layouts.texts(text) == [

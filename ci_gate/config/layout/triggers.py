@@ -21,6 +21,9 @@ from ci_gate.model.layout import EventFilter, VoteRequirement
 COMMENTS_BEGIN = ("patch set ", "uploaded patch set ", "abandoned", "restored", "change has been ", "created a revert ")
 """All that Gerrit begins a comment with."""
 
+REF_OF_COMMENTS = "refs/changes/01/1/meta"
+"""Where Gerrit keeps them since 2.15 or so (gerrit-wire.md 3.6)."""
+
 BEGINS_WITH_TEXT = re.compile(r"(\(\?[a-ln-z]+\))?(\^|\\A)(\\s\*| \*)*\w", re.ASCII)
 
 FilterReader = Callable[[Reader, Fields, str], EventFilter]
@@ -82,6 +85,9 @@ def _gerrit_filter(reader: Reader, fields: Fields, trigger: str) -> EventFilter:
         place = fields.key_place(schema.BRANCH)
         text = "branch has no effect: ref-updated has no branch, so this filter never matches; use ref"
         reader.report("no-effect", place, text)
+    if "ref-updated" in types and any(each.match(REF_OF_COMMENTS) for each in fields[schema.REF]):
+        text = f"ref: this matches {REF_OF_COMMENTS} too, which every comment moves, also those that report on changes"
+        reader.report("always-true", fields.value_place(schema.REF), f"{text}; leave refs/changes/ out")
     _check_comments(reader, fields)
     return EventFilter(
         trigger=trigger,
