@@ -7,6 +7,7 @@ import re
 LONGEST_MESSAGE = 16 * 1024  # in UTF-16 units, as Java counts: change.commentSizeLimit unless a site has another
 SHORTEST_MESSAGE = 256
 CUT_NOTE = "\n(The rest was cut: Gerrit limits the length of comments.{where})\n"
+JOB_LINE = "\n- "
 TOO_LONG = re.compile(r"Comment size exceeds limit \(\d+ > (\d+)\)", re.IGNORECASE)
 
 
@@ -20,13 +21,26 @@ def learned_limit(said: str, known: int) -> int | None:
 
 
 def cut(message: str, most: int, status_url: str) -> str:
-    """Not longer than Gerrit takes, cut at the end of a line where there is one."""
+    """Not longer than Gerrit takes, cut at the end of a line where there is one.
+
+    What follows the list of jobs stays, unless it is long itself: a footer is what people look for.
+    """
     if _units(message) <= most:
         return message
     note = CUT_NOTE.format(where=f" All of it: {status_url}" if status_url else " The status page has all of it.")
-    raw = message.encode("utf-16-le", errors="replace")
-    kept = raw[: 2 * max(0, most - _units(note))].decode("utf-16-le", errors="ignore")
-    return (kept[: kept.rfind("\n")] if "\n" in kept else kept) + note
+    listed, rest = _list_and_rest(message)
+    if _units(note) + _units(rest) > most // 2:
+        listed, rest = message, ""
+    raw = listed.encode("utf-16-le", errors="replace")
+    kept = raw[: 2 * max(0, most - _units(note) - _units(rest))].decode("utf-16-le", errors="ignore")
+    return (kept[: kept.rfind("\n")] if "\n" in kept else kept) + note + rest
+
+
+def _list_and_rest(message: str) -> tuple[str, str]:
+    """Up to the last line of a job, and what comes after that."""
+    last = message.rfind(JOB_LINE)
+    end = message.find("\n", last + len(JOB_LINE)) + 1 if last >= 0 else 0
+    return (message[:end], message[end:]) if end else (message, "")
 
 
 def _units(text: str) -> int:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci_gate.gerrit.commands import CommandPool, CommandResult
+from ci_gate.gerrit.lengths import cut
 from ci_gate.gerrit.review import _judge, command_of, post_review
 from ci_gate.model.report import DeliveryOutcome, Review
 
@@ -216,6 +217,24 @@ async def test_a_cut_message_says_where_all_of_it_is(gerrit, change):
     said = "(The rest was cut: Gerrit limits the length of comments. All of it: http://ci.example.org/)"
     assert text.endswith(f"\n😀 line\n{said}")
     await pool.close()
+
+
+@pytest.mark.parametrize("most", [16384, 500])
+def test_a_cut_list_of_jobs_keeps_what_follows_it(most):
+    jobs = "".join(f"- job-{number} http://logs/{number} : SUCCESS\n" for number in range(1000))
+    footer = "\nFor help see https://wiki.example.org/OurCI"
+    found = cut(f"Build succeeded.\n\n{jobs}{footer}", most, "http://ci.example.org/")
+    assert len(found) <= most
+    assert found.startswith("Build succeeded.\n\n- job-0 http://logs/0 : SUCCESS\n- job-1 ")
+    assert found.endswith(f" : SUCCESS\n(The rest was cut: Gerrit limits the length of comments. All of it: "
+                          f"http://ci.example.org/)\n{footer}")  # fmt: skip
+
+
+def test_what_follows_a_list_of_jobs_is_cut_if_it_is_too_long_itself():
+    text = "Build failed.\n\n- job url : FAILURE\n\n" + "reason\n" * 5000
+    found = cut(text, 1000, "")
+    assert len(found) <= 1000
+    assert "\nreason\n(The rest was cut" in found
 
 
 async def test_a_site_that_takes_less_gets_less_from_then_on(gerrit, pool, change):
