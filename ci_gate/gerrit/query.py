@@ -171,7 +171,8 @@ async def query(pool: CommandPool, terms: str | Callable[[], str], options: str)
 
     def command() -> str:
         # One argument in single quotes: a word of its own that begins with - would be taken for an option.
-        return f"gerrit query --format json {options} '{terms if isinstance(terms, str) else terms()}'"
+        words = ("gerrit query --format json", options, f"'{terms if isinstance(terms, str) else terms()}'")
+        return " ".join(filter(None, words))
 
     try:
         result = await pool.run(command, deadline_s=QUERY_S, repeatable=True)

@@ -64,6 +64,7 @@ async def test_readiness_is_asked_together_too(gerrit, access, changes):
     found = await asyncio.gather(*(access.query_change(each, readiness=True) for each in changes[:MOST]))
     assert [each.is_submittable for each in found] == [False] * MOST
     asked = [each for each in queries(gerrit) if "is:submittable" in each]
+    assert all(each.startswith("gerrit query --format json '") for each in asked)
     assert len(asked) <= 3
     assert max(each.count(" OR ") for each in asked) > MOST // 2
 
