@@ -19,7 +19,7 @@ from ci_gate.config.settings import GerritSettings
 from ci_gate.gerrit import attempts
 from ci_gate.gerrit.hostkeys import HostKeyError, check_host_key, known_types
 from ci_gate.gerrit.proxy import ProxySocket
-from ci_gate.gerrit.ssh_config import Route, SshConfigError, route_to
+from ci_gate.ssh_config import Route, SshConfigError, route_to
 
 CONNECT_S = 20.0
 DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
@@ -99,9 +99,9 @@ def _connect(settings: GerritSettings, route: Route) -> paramiko.Transport:
     transport.banner_timeout = transport.auth_timeout = CONNECT_S
     transport.daemon = True
     try:
-        _prefer(transport, known_types(route.trusted))
+        _prefer(transport, known_types(route.trusted, route.known_hosts))
         transport.start_client(timeout=CONNECT_S)
-        check_host_key(route.trusted, transport.get_remote_server_key())
+        check_host_key(route.trusted, transport.get_remote_server_key(), route.known_hosts)
         _log_in(settings, route, transport)
     except ConnectionFailedError:
         _discard(transport)

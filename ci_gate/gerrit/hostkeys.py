@@ -6,15 +6,14 @@ An unknown key is recorded under accept-new, with a warning; a changed one is re
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 import paramiko
 import structlog
 
 from ci_gate.config.settings import GerritSettings
-
-SYSTEM_FILES = (Path("/etc/ssh/ssh_known_hosts"), Path("~/.ssh/known_hosts"))
-SSH_PORT = 22
+from ci_gate.ssh_config import SSH_PORT
 
 log = structlog.stdlib.get_logger("zuul.GerritConnection")
 
@@ -28,11 +27,11 @@ def host_name(settings: GerritSettings) -> str:
     return settings.server if settings.port == SSH_PORT else f"[{settings.server}]:{settings.port}"
 
 
-def check_host_key(settings: GerritSettings, key: paramiko.PKey) -> None:
-    """Blocking: reads files, may write one. Raises HostKeyError."""
+def check_host_key(settings: GerritSettings, key: paramiko.PKey, usual: Iterable[Path]) -> None:
+    """``usual`` are OpenSSH's files. Blocking: reads files, may write one. Raises HostKeyError."""
     if settings.host_key_check == "no":
         return
-    files = _files(settings)
+    files = _files(settings, usual)
     known = [(path, entry) for path in files for entry in _entries(path, host_name(settings))]
     if any(entry == key for _, entry in known):
         return
@@ -48,15 +47,15 @@ def check_host_key(settings: GerritSettings, key: paramiko.PKey) -> None:
     _record(settings, key)
 
 
-def known_types(settings: GerritSettings) -> set[str]:
+def known_types(settings: GerritSettings, usual: Iterable[Path]) -> set[str]:
     """Of which types keys of the host are known. Blocking: reads files. Raises HostKeyError."""
     if settings.host_key_check == "no":
         return set()
-    return {entry.get_name() for path in _files(settings) for entry in _entries(path, host_name(settings))}
+    return {entry.get_name() for path in _files(settings, usual) for entry in _entries(path, host_name(settings))}
 
 
-def _files(settings: GerritSettings) -> list[Path]:
-    given = [settings.known_hosts] if settings.known_hosts else [path.expanduser() for path in SYSTEM_FILES]
+def _files(settings: GerritSettings, usual: Iterable[Path]) -> list[Path]:
+    given = [settings.known_hosts] if settings.known_hosts else [path.expanduser() for path in usual]
     return [*given, *([settings.accepted_hosts] if settings.accepted_hosts else [])]
 
 

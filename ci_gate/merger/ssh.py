@@ -11,6 +11,7 @@ import shlex
 from pathlib import Path
 
 from ci_gate.config.settings import GerritSettings
+from ci_gate.ssh_config import user_known_hosts
 
 CONNECT_TIMEOUT_S = 30
 ALIVE_INTERVAL_S = 15
@@ -46,7 +47,7 @@ def _host_key_options(gerrit: GerritSettings) -> list[str]:
         files.append(_literal(gerrit.known_hosts))
         options.append(f"GlobalKnownHostsFile={os.devnull}")
     elif files:
-        files += ["~/.ssh/known_hosts", "~/.ssh/known_hosts2"]
+        files += map(_literal, user_known_hosts(gerrit))
     if files:
         options.append("UserKnownHostsFile=" + " ".join(f'"{each}"' for each in files))
     return options

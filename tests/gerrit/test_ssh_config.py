@@ -13,10 +13,12 @@ import paramiko
 import pytest
 from gerrit_parts import when
 
+from ci_gate import ssh_config
 from ci_gate.config.settings import GerritSettings
-from ci_gate.gerrit import connection, ssh_config
+from ci_gate.gerrit import connection
 from ci_gate.gerrit.connection import AccountRefusedError, ConnectionFailedError, connect
-from ci_gate.gerrit.ssh_config import SshConfigError, route_to
+from ci_gate.merger.ssh import ssh_variables
+from ci_gate.ssh_config import SshConfigError, route_to
 
 KINDS = ("rsa", "ecdsa", "ed25519")
 CARRY = (
@@ -176,6 +178,71 @@ def test_a_file_that_cannot_be_read_is_one_clear_line(home):
     with pytest.raises(SshConfigError, match="cannot use the SSH configuration") as problem:
         route_to(GerritSettings("gerrit", "review", "ci"))
     assert "\n" not in str(problem.value)
+
+
+BLOCKS = [
+    "Include {other}\nHost review\n  HostName from-here\n",
+    "Host review\n  Include {other}\n  UserKnownHostsFile /here\nHost *\n  HostName from-here\n",
+    "Host elsewhere\n  Include {other}\n  HostName wrong\nHost review\n  HostName from-here\n",
+    "Host review !elsewhere\n  Include = {other}\nMatch originalhost review\n  Include {other}\nHost *\n  HostName x\n",
+    "HostName from-here\nInclude {other} {other}\n",
+]
+OTHERS = [
+    "HostName from-there\n",
+    "Host elsewhere\n  HostName wrong\nHost re*\n  HostName from-there\n  UserKnownHostsFile /one \"/two three\"\n",
+    "Host elsewhere\n  HostName wrong\n",
+    "UserKnownHostsFile /%n/%p%%/%h /two # and no more\n",
+    "Include {folder}/*.conf\n",
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("other", OTHERS)
+def test_files_that_are_included_count_as_for_openssh(home, tmp_path, monkeypatch, block, other):
+    (tmp_path / "b.conf").write_text("HostName from-b\nUserKnownHostsFile /b\n")
+    (tmp_path / "a.conf").write_text("Host x\n  HostName from-a\nHost review\n  UserKnownHostsFile /a\n")
+    (tmp_path / "other").write_text(other.format(folder=tmp_path))
+    config = home / "config"
+    config.write_text(block.format(other=tmp_path / "other"))
+    monkeypatch.setattr(ssh_config, "FILES", (config,) * 2)
+    found = route_to(GerritSettings("gerrit", "review", "ci"))
+    command = ["ssh", "-G", "-F", str(config), "-p", "29418", "-l", "ci", "review"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
+    told = dict(line.split(" ", 1) for line in listed.stdout.splitlines())
+    assert found.host == told["hostname"]
+    if "UserKnownHostsFile" in block + other or "/*.conf" in other:
+        theirs = told["userknownhostsfile"].replace("%n", "review").replace("%p", "29418").replace("%h", found.host)
+        ours = " ".join(map(str, found.users_own))
+        assert ours == theirs.replace("%%", "%") or "known_hosts" in theirs
+
+
+def test_names_in_include_begin_at_the_folder_of_the_configuration(home):
+    (home / "config.d").mkdir()
+    (home / "config.d" / "gerrit").write_text("Host review\n  HostName from-there\n")
+    (home / "config").write_text("Include config.d/* ~/.ssh/missing\n")
+    assert route_to(GerritSettings("gerrit", "review", "ci")).host == "from-there"
+
+
+def test_files_that_include_each_other_are_one_clear_line(home):
+    (home / "config").write_text("Include config\n")
+    with pytest.raises(SshConfigError, match="included too deep"):
+        route_to(GerritSettings("gerrit", "review", "ci"))
+
+
+def test_a_host_key_may_be_in_the_file_that_the_configuration_names(gerrit, home, tmp_path):
+    """For the event stream and for git alike."""
+    key = gerrit.host_key
+    (tmp_path / "our hosts").write_text(f"[127.0.0.1]:{gerrit.port} {key.get_name()} {key.get_base64()}\n")
+    block = "Host review\n  HostName 127.0.0.1\n"
+    (home / "config").write_text(f'{block}  UserKnownHostsFile /none "{tmp_path}/our hosts"\n')
+    found = settings(gerrit, server="review", sshkey=gerrit.key_file("ci"), host_key_check="yes")
+    enter(found)
+    command = ssh_variables(replace(found, accepted_hosts=tmp_path / "accepted"))["GIT_SSH_COMMAND"]
+    files = f'UserKnownHostsFile="{tmp_path}/accepted" "/none" "{tmp_path}/our hosts"'
+    assert files in shlex.split(command)
+    (home / "config").write_text(block)
+    with pytest.raises(ConnectionFailedError, match="is unknown"):
+        connect(found)
 
 
 def test_a_host_key_of_a_type_that_is_known_is_asked_for(gerrit, tmp_path, monkeypatch):
