@@ -57,6 +57,17 @@ def _triggers(state: State) -> set[str]:
     return used | {each.source for each in pipelines}
 
 
+def _numbers(change: str) -> tuple[str, str] | None:
+    """Number and patch set without leading zeros, as changes are known by (scheduler.md 1.1); None of other texts."""
+    number, patchset = (whole_number(each) for each in change.partition(",")[::2])
+    return None if number is None or patchset is None else (str(number), str(patchset))
+
+
+def _key_text(change: str) -> str:
+    """How the key of the change that an operator names is written."""
+    return ",".join(_numbers(change) or (change,))
+
+
 # --- enqueue ---
 
 
@@ -65,11 +76,11 @@ def _begin_enqueue(step: Step, known: Intake, ticket: int, command: Enqueue) -> 
     wrong = _wrong_names(step.state, command)
     if wrong:
         return invalid(*wrong)
-    number, patchset = (whole_number(each) for each in command.change.partition(",")[::2])
-    if number is None or patchset is None:
+    named = _numbers(command.change)
+    if named is None:
         return invalid(f"Invalid change: {command.change}")
     source = step.state.pipelines[command.pipeline].pipeline.source
-    event = Event(ENQUEUE, source, command.project, number=str(number), patchset=str(patchset))
+    event = Event(ENQUEUE, source, command.project, number=named[0], patchset=named[1])
     intake.receive(step, known, event, command=(ticket, command))
     return None
 
@@ -111,7 +122,7 @@ def _is_meant(state: State, item: Item, command: Dequeue) -> bool:
     if subject.project != command.project:
         return False
     if command.change is not None:
-        return str(item.subject_key) == command.change
+        return str(item.subject_key) == _key_text(command.change)
     return isinstance(subject, RefUpdate) and subject.ref == command.ref
 
 
@@ -144,7 +155,7 @@ def _all_in_one_queue(pipeline: PipelineState, changes: Iterable[str]) -> tuple[
     by_name = {str(key): item for key, item in pipeline.live.items()}
     promoted: list[Item] = []
     for name in changes:
-        item = by_name.get(name)
+        item = by_name.get(_key_text(name))
         if item is None:
             return f"{name} is not in {pipeline.name}"
         if promoted and item.queue is not promoted[0].queue:

@@ -204,3 +204,12 @@ def test_dequeue_takes_all_updates_of_a_ref_out():
     told = wants(world, Dequeue("post", "demo/app", ref="master"))
     assert [each.split()[0] for each in told] == ["cancel", "cancel"]
     assert world.queues_text() == ""
+
+
+def test_leading_zeros_make_no_other_change():
+    world = new_world()
+    earlier(world, "A", "B")
+    assert "launch one for [B A] on z4" in wants(world, promote("02,01"))
+    assert wants(world, Dequeue("gate", "demo/one", change="01,1")) == ["cancel one of A"]
+    assert wants(world, promote("2", "x,1")) == []
+    assert answer(world) == CommandAnswer(done=False, lines=("2 is not in gate",), valid=False)
