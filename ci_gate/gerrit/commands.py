@@ -26,6 +26,7 @@ from ci_gate.gerrit.peer import Peer
 CHUNK = 256 * 1024
 MOST_OUTPUT = 64 * 1024 * 1024
 LONGEST_PAUSE_S = 10.0  # between two tries to connect, while commands fail at once
+MOST_TRIES = 3
 REFUSED_WITHOUT_REASON = "Unable to open channel."  # paramiko's text if another refusal took the reason along
 
 T = TypeVar("T")
@@ -109,16 +110,18 @@ class CommandPool(Peer):
                     log.warning("fewer commands at a time", connection=self.settings.name, reason=str(problem))
 
     async def _run(self, asked: _Asked, ends_at: float, *, repeatable: bool) -> CommandResult:
-        try:
-            return await self._run_once(asked, ends_at)
-        except (NotSentError, OutcomeUnknownError) as problem:
-            # A connection that was kept may have died unnoticed: that is worth a second try on a new one.
-            is_final = isinstance(problem, _ChannelRefusedError | _NoConnectionError | HeldBackError)
-            is_harmless = repeatable or isinstance(problem, NotSentError)
-            if is_final or not is_harmless or time.monotonic() >= ends_at:
-                raise
-            log.info("command repeated on a new connection", connection=self.settings.name, reason=str(problem))
-            return await self._run_once(asked, ends_at)
+        for tried in range(MOST_TRIES):
+            try:
+                return await self._run_once(asked, ends_at)
+            except (NotSentError, OutcomeUnknownError) as problem:
+                # A connection that was kept may have died unnoticed: that is worth a second try on a new one. A command
+                # that breaks with its connection may be told before the connection counts as dead, and find it again.
+                is_final = isinstance(problem, _ChannelRefusedError | _NoConnectionError | HeldBackError)
+                is_harmless = isinstance(problem, NotSentError) or (repeatable and tried == 0)
+                if is_final or not is_harmless or tried + 1 == MOST_TRIES or time.monotonic() >= ends_at:
+                    raise
+                log.info("command repeated on a new connection", connection=self.settings.name, reason=str(problem))
+        raise AssertionError("the last try returns or raises")
 
     async def close(self) -> None:
         if self._transport is not None:

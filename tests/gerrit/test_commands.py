@@ -43,3 +43,16 @@ async def test_without_leave_nothing_is_sent_and_the_connection_stays(gerrit):
     assert pool._transport is transport
     assert [each.line for each in gerrit.received] == ["gerrit version", "gerrit version"]
     await pool.close()
+
+
+async def test_a_connection_that_breaks_and_does_not_count_as_dead_yet_costs_no_command(gerrit, monkeypatch):
+    """paramiko ends the channels first, and then says that the connection is dead."""
+    pool = CommandPool(settings_for(gerrit))
+    assert (await pool.run("gerrit version", deadline_s=20.0)).exit_status == 0
+    dying = pool._transport
+    monkeypatch.setattr(dying, "is_active", lambda: True)
+    gerrit.faults.cut("version")
+    assert (await pool.run("gerrit version", deadline_s=20.0, repeatable=True)).exit_status == 0
+    assert pool._transport is not dying
+    assert [each.line for each in gerrit.received] == ["gerrit version"] * 3
+    await pool.close()
