@@ -14,7 +14,7 @@ demo: venv              ## the main job on a simulated Gerrit and Jenkins, in un
 
 test: venv check        ## linters, types, floors, unit, protocol and end-to-end tests
 	@PYTHON="$(BIN)/python" scripts/system-packages gearmand mariadbd postgres nginx fcgiwrap apache2
-	@$(BIN)/pytest -n 3 --dist loadgroup  # most of a test is waiting
+	@$(BIN)/pytest -n 5 --dist loadgroup  # most of a test is waiting
 
 thorough: venv          ## what is once more the same, on other servers, databases and ways of ending; after make test
 	@PYTHON="$(BIN)/python" scripts/system-packages gearmand postgres
