@@ -208,8 +208,10 @@ class Books:
         build.claim.status(max(0, round(elapsed_s * 1000)), estimate_ms)
 
     def finished(self, build: Build, record: BuildRecord) -> None:
-        """It has a result of its own."""
+        """It has a result of its own. One that began since the last look has begun all the same (4)."""
         build.record = record
+        if build.phase is not Phase.RUNNING:
+            self._tell_start(build)
         self._end(build, self._data(build) | {"result": record.result})
 
     def refused(self, build: Build, result: str, reason: str) -> None:

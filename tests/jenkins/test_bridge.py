@@ -38,6 +38,14 @@ async def test_a_build_goes_from_the_queue_to_its_result(site):
     assert len(site.jenkins.starts) == 1
 
 
+async def test_a_build_that_ends_as_soon_as_it_began_has_begun(site):
+    site.jenkins.build_s = 0.0
+    async with site:
+        unique = site.launch()
+        assert (await site.end(unique)).result == "SUCCESS"
+        assert site.started(unique).number == 1
+
+
 @pytest.mark.parametrize(
     ("template", "path", "name"),
     [
