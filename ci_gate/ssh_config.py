@@ -134,7 +134,7 @@ class _Text:
 
 def _included(patterns: str, folder: Path) -> Iterator[Path]:
     for each in shlex.split(patterns, comments=True):
-        yield from map(Path, sorted(glob.glob(str(folder / Path(each).expanduser()))))  # noqa: PTH207  # from anywhere
+        yield from map(Path, sorted(glob.glob(str(folder / Path(each).expanduser()))))  # noqa: PTH207  # Path's takes no absolute pattern
 
 
 def _files(given: object, usual: tuple[Path, ...], names: dict[str, str]) -> tuple[Path, ...]:

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 import structlog
 
 from ci_gate import __version__
-from ci_gate.config.problems import Level, Problem, RefusedError
+from ci_gate.cli.problems import print_reasons
+from ci_gate.config.problems import Problem, RefusedError
 from ci_gate.config.read_settings import error_at, find_settings_file, read_settings
 from ci_gate.config.settings import Settings
 from ci_gate.config.values import UNITS
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.action == "clear-refs":
             return _clear(arguments, settings)
     except RefusedError as refused:
-        return _refuse(each for each in refused.problems if each.level is not Level.NOTE)
+        return _refuse(refused.problems)
     try:
         set_up_logging(settings.merger.log_config)
     except LogConfigError as problem:
@@ -99,8 +100,7 @@ def _clear(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _refuse(reasons: Iterable[Problem | str]) -> int:
-    for each in reasons:
-        print(each if isinstance(each, Problem) else f"ci-gate: cannot start: {each}", file=sys.stderr)
+    print_reasons(reasons)
     return REFUSED
 
 

@@ -29,6 +29,15 @@ def print_problems(problems: Iterable[Problem], out: TextIO | None = None) -> No
             print(line, file=out)
 
 
+def print_reasons(reasons: Iterable[Problem | str]) -> None:
+    """Why something does not start, a line each, on standard error: mistakes in a file at their place, and the rest."""
+    for each in reasons:
+        if not isinstance(each, Problem):
+            print(f"ci-gate: cannot start: {each}", file=sys.stderr)
+        elif each.level is not Level.NOTE:
+            print(each, file=sys.stderr)
+
+
 def _headline(problem: Problem) -> str:
     code = f" {DIM}[{problem.code}]{RESET}" if problem.code else ""
     level = f"{COLOURS[problem.level]}{problem.level}:{RESET}"

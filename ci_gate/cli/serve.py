@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from ci_gate import __version__
+from ci_gate.cli.problems import print_reasons
 from ci_gate.config.layout import LoadedLayout
 from ci_gate.config.problems import Level, Problem, RefusedError
 from ci_gate.config.read_settings import error_at, find_settings_file, read_settings
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
             settings = as_shadow(settings)
         loaded = _prepared(settings)
     except RefusedError as refused:
-        return _refuse(each for each in refused.problems if each.level is not Level.NOTE)
+        return _refuse(refused.problems)
     why_not = refusals(settings, loaded.layout)
     if why_not:
         return _refuse(why_not)
@@ -90,8 +91,7 @@ def _prepared(settings: Settings) -> LoadedLayout:
 
 
 def _refuse(reasons: Iterable[Problem | str]) -> int:
-    for each in reasons:
-        print(each if isinstance(each, Problem) else f"ci-gate: cannot start: {each}", file=sys.stderr)
+    print_reasons(reasons)
     return REFUSED
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from ci_gate.config.problems import Level, Problem
@@ -21,13 +22,8 @@ from ci_gate.statsd import StatsdPortError, port_of
 
 def refusals(settings: Settings, layout: Layout) -> list[Problem | str]:
     """Everything at once, so that the operator need not start five times."""
-    found: list[Problem | str] = [
-        *_connections(settings, layout),
-        *_certificates(settings),
-        *_folders(settings),
-        *_metrics(),
-    ]
-    return [*found, *_shadow(settings)]
+    found = (_connections(settings, layout), _certificates(settings), _folders(settings), _metrics(), _shadow(settings))
+    return list(chain(*found))
 
 
 def merger_refusals(settings: Settings) -> list[Problem | str]:

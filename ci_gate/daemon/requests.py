@@ -107,8 +107,7 @@ def _without_url_pattern(item: ItemView) -> ItemView:
 
     def linked(view: JobView) -> JobView:
         result = view.build.result if view.build else None
-        own = {"SUCCESS": view.job.success_pattern, "FAILURE": view.job.failure_pattern}.get(result or "")
-        return view if own else replace(view, report_url=None)
+        return view if view.job.pattern_for(result) else replace(view, report_url=None)
 
     return replace(item, jobs=tuple(map(linked, item.jobs)))
 

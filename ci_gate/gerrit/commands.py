@@ -110,18 +110,19 @@ class CommandPool(Peer):
                     log.warning("fewer commands at a time", connection=self.settings.name, reason=str(problem))
 
     async def _run(self, asked: _Asked, ends_at: float, *, repeatable: bool) -> CommandResult:
-        for tried in range(MOST_TRIES):
+        tries = 0
+        while True:
+            tries += 1
             try:
                 return await self._run_once(asked, ends_at)
             except (NotSentError, OutcomeUnknownError) as problem:
                 # A connection that was kept may have died unnoticed: that is worth a second try on a new one. A command
                 # that breaks with its connection may be told before the connection counts as dead, and find it again.
                 is_final = isinstance(problem, _ChannelRefusedError | _NoConnectionError | HeldBackError)
-                is_harmless = isinstance(problem, NotSentError) or (repeatable and tried == 0)
-                if is_final or not is_harmless or tried + 1 == MOST_TRIES or time.monotonic() >= ends_at:
+                is_harmless = isinstance(problem, NotSentError) or (repeatable and tries == 1)
+                if is_final or not is_harmless or tries == MOST_TRIES or time.monotonic() >= ends_at:
                     raise
                 log.info("command repeated on a new connection", connection=self.settings.name, reason=str(problem))
-        raise AssertionError("the last try returns or raises")
 
     async def close(self) -> None:
         if self._transport is not None:

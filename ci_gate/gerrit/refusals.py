@@ -107,11 +107,15 @@ def judge(review: Review, text: str) -> Refusal:
     if "submit" in review.flags and any(fragment in low for fragment in NOT_SUBMITTED):
         return Refusal(text)
     if any(fragment in low for fragment in LABEL_REFUSED):
-        unsubmitted = "submit" in review.flags
-        return Refusal(text, instead=message_only(review), for_operator=True, unsubmitted=unsubmitted)
+        return votes_refused(review, text)
     if any(fragment in low for fragment in ACCOUNT):
         return Refusal(text, outcome=DeliveryOutcome.UNREACHABLE, for_operator=True)
     return Refusal(text)
+
+
+def votes_refused(review: Review, text: str) -> Refusal:
+    """Then people are to see the message at least."""
+    return Refusal(text, instead=message_only(review), for_operator=True, unsubmitted="submit" in review.flags)
 
 
 def message_only(review: Review) -> Review | None:

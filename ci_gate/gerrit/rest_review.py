@@ -13,7 +13,7 @@ from typing import Any
 from ci_gate.gerrit.commands import NotSentError, OutcomeUnknownError
 from ci_gate.gerrit.events import JsonObject
 from ci_gate.gerrit.query import QUERY_S
-from ci_gate.gerrit.refusals import Refusal, clean, deliver, is_ours, judge, message_only
+from ci_gate.gerrit.refusals import Refusal, clean, deliver, is_ours, judge, votes_refused
 from ci_gate.gerrit.rest import Answer, RestSession, in_path
 from ci_gate.gerrit.rest_records import is_own, seconds_of
 from ci_gate.model.change import MERGED
@@ -119,8 +119,7 @@ def _judge(session: RestSession, review: Review, answer: Answer) -> Refusal:
         if answer.status == 400 and review.options:
             return Refusal(answer.reason, instead=replace(review, options=()))
         if answer.status == 403:
-            unsubmitted = "submit" in review.flags
-            return Refusal(answer.reason, instead=message_only(review), for_operator=True, unsubmitted=unsubmitted)
+            return votes_refused(review, answer.reason)
     return refusal
 
 

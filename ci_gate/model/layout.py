@@ -203,6 +203,10 @@ class Job(NamedTuple):
     success_pattern: str | None = None
     failure_pattern: str | None = None
 
+    def pattern_for(self, result: str | None) -> str | None:
+        """Its own pattern of links to a build with this result; only these two results have one."""
+        return {"SUCCESS": self.success_pattern, "FAILURE": self.failure_pattern}.get(result or "")
+
 
 @dataclass(frozen=True, slots=True)
 class JobNode:

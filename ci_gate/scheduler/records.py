@@ -80,13 +80,16 @@ class Records:
     def note_merged(self, change: ChangeKey) -> list[ChangeKey]:
         """Gerrit has merged it, so much is known without a query; the records in which that was news."""
         records = [each for key in self.of_change(change.connection, change.number) if (each := self.change(key))]
-        merged = [replace(each, status=MERGED, is_open=False) for each in records]
-        return [each.key for each in merged if self.remember(each)]
+        return self._note(records, MERGED)
 
     def note_closed(self, patch_sets: Iterable[ChangeKey]) -> list[ChangeKey]:
         """They are gone from Gerrit, which is as if they were abandoned; the records in which that was news."""
         records = [each for key in patch_sets if (each := self.change(key)) is not None and not each.is_merged]
-        closed = [replace(each, status="ABANDONED", is_open=False) for each in records]
+        return self._note(records, "ABANDONED")
+
+    def _note(self, records: Iterable[Change], status: str) -> list[ChangeKey]:
+        """They are open no more; of which that was news."""
+        closed = [replace(each, status=status, is_open=False) for each in records]
         return [each.key for each in closed if self.remember(each)]
 
     def use(self, record: Subject, item: Item) -> None:

@@ -56,8 +56,7 @@ def job_view(state: State, item: Item, job: Job) -> JobView:
     if build is None:
         return JobView(job)
     drawn = build_view(build)
-    pattern = {"SUCCESS": job.success_pattern, "FAILURE": job.failure_pattern}.get(build.result or "")
-    pattern = pattern or state.options.url_pattern
+    pattern = job.pattern_for(build.result) or state.options.url_pattern
     url, problem = report_url(pattern, state.subject(item), item.pipeline.name, job.name, drawn)
     return JobView(job, drawn, url, problem)
 
