@@ -6,8 +6,10 @@ import asyncio
 import os
 import subprocess
 
+import pytest
 from git_site import REF, Server
 
+from ci_gate.web import git_slots
 from ci_gate.web.git import ServiceLimits
 
 
@@ -21,10 +23,6 @@ async def children(command: str) -> int:
         subprocess.run, ["ps", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False
     )
     return sum(command in line for line in told.stdout.splitlines())
-
-
-async def is_answered(server: Server, path: str, status: int) -> bool:
-    return await server.raw(path) == status
 
 
 async def until(condition, seconds: float = 10.0):
@@ -48,6 +46,24 @@ async def running() -> bool:
 
 async def none_running() -> bool:
     return await upload_packs() == 0
+
+
+@pytest.fixture
+def in_turn(monkeypatch):
+    """The requests that hold a slot or wait for one, or did."""
+    come = []
+    watched = git_slots.end_when_gone
+
+    def noted(request, ending):
+        come.append(request)
+        return watched(request, ending)
+
+    monkeypatch.setattr(git_slots, "end_when_gone", noted)
+    return come
+
+
+async def have_come(in_turn: list, count: int) -> bool:
+    return len(in_turn) >= count
 
 
 async def test_a_client_that_goes_away_takes_its_process_with_it(server):
@@ -100,24 +116,26 @@ async def test_a_client_waits_for_its_turn(serve):
     assert await waiting == 200
 
 
-async def test_a_queue_that_is_full_turns_clients_away_at_once(serve):
+async def test_a_queue_that_is_full_turns_clients_away_at_once(serve, in_turn):
     server = await serve(ServiceLimits(at_once=1, waiting=1))
     first = await open_request(server)
     await until(running)
     second = await open_request(server)
+    await until(lambda: have_come(in_turn, 2))
     address = "/p/org/app/info/refs?service=git-upload-pack"
-    await until(lambda: is_answered(server, address, 503))
+    assert await server.raw(address) == 503
     second.close()
     first.close()
 
 
-async def test_a_client_that_leaves_the_queue_makes_room_in_it(serve):
+async def test_a_client_that_leaves_the_queue_makes_room_in_it(serve, in_turn):
     server = await serve(ServiceLimits(at_once=1, waiting=1))
     first = await open_request(server)
     await until(running)
     second = await open_request(server)
+    await until(lambda: have_come(in_turn, 2))
     address = "/p/org/app/info/refs?service=git-upload-pack"
-    await until(lambda: is_answered(server, address, 503))
+    assert await server.raw(address) == 503
     second.close()
 
     async def room() -> bool:
